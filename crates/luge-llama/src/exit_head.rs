@@ -1,0 +1,275 @@
+//! The exit head: the model's own LM head applied to early hidden states.
+//!
+//! The head's operations are replayed in a small graph of our own with the
+//! model's own weights, on the device that holds them. All exits of a position
+//! are the columns of one product, `[width × exits]` against the head, so the
+//! head's weights are read once, not once an exit. Memory is that of the
+//! result, `[exits × vocab]` floats, and of the input.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use llama_cpp_sys_2 as sys;
+
+use crate::Error;
+use crate::backend::{Threadpool, with_log};
+use crate::graph::{Recipe, Step, op_name};
+
+/// Nodes and leaves that a graph may have: a head is a handful of operations.
+const GRAPH_SIZE: usize = 128;
+
+/// A graph from hidden states to logits, ready to run.
+pub(crate) struct ExitHead {
+    // Dropped in this order: the scheduler uses the back ends and the graph.
+    scheduler: Scheduler,
+    backends: Vec<Backend>,
+    _tensors: Tensors,
+    graph: *mut sys::ggml_cgraph,
+    /// `[width × exits]`.
+    input: *mut sys::ggml_tensor,
+    /// `[vocab × exits]`.
+    output: *mut sys::ggml_tensor,
+    /// The result, where it has to be fetched from a device.
+    fetched: Vec<f32>,
+}
+
+impl ExitHead {
+    /// A graph of `recipe` for `exits` columns of `width` floats.
+    ///
+    /// # Safety
+    /// The recipe's weights must be live, and stay so.
+    pub(crate) unsafe fn new(
+        recipe: &Recipe,
+        width: usize,
+        exits: usize,
+        threads: u32,
+        threadpool: &Threadpool,
+    ) -> Result<Self, Error> {
+        let failed = |what: &str| Error::Compute(format!("the exit head's {what}"));
+        let tensors = Tensors::new().ok_or_else(|| failed("graph could not be made"))?;
+        let context = tensors.0.as_ptr();
+        // SAFETY: the context has room for `GRAPH_SIZE` tensors; the weights
+        // are live (passed on to the caller); shapes fit, as the model's own
+        // graph has the same operations.
+        let (graph, input, output) = unsafe {
+            let input =
+                sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_F32, width as i64, exits as i64);
+            sys::ggml_set_input(input);
+            let mut output = input;
+            for step in recipe {
+                output = replay(context, output, step)?;
+            }
+            sys::ggml_set_output(output);
+            let graph = sys::ggml_new_graph_custom(context, GRAPH_SIZE, false);
+            sys::ggml_build_forward_expand(graph, output);
+            (graph, input, output)
+        };
+
+        let cpu = Backend::cpu(threads, threadpool).ok_or_else(|| failed("CPU is missing"))?;
+        let mut backends: Vec<Backend> =
+            head_device(recipe).and_then(Backend::of_device).into_iter().collect();
+        backends.push(cpu);
+        let scheduler = Scheduler::new(&backends).ok_or_else(|| failed("scheduler is missing"))?;
+        // SAFETY: scheduler and graph are live.
+        let (allocated, reason) = with_log(|| unsafe {
+            sys::ggml_backend_sched_alloc_graph(scheduler.0.as_ptr(), graph)
+        });
+        if !allocated {
+            return Err(failed(&reason.unwrap_or_else(|| "memory could not be had".to_owned())));
+        }
+        Ok(ExitHead {
+            scheduler,
+            backends,
+            _tensors: tensors,
+            graph,
+            input,
+            output,
+            fetched: Vec::new(),
+        })
+    }
+
+    /// Computes the logits of hidden states `[exits × width]`.
+    pub(crate) fn compute(&mut self, states: &[f32]) -> Result<(), Error> {
+        let bytes = size_of_val(states);
+        // SAFETY: input and graph are live and allocated; `states` has the
+        // input's size, which is checked.
+        let (status, reason) = unsafe {
+            assert_eq!(bytes, sys::ggml_nbytes(self.input), "one row an exit");
+            sys::ggml_backend_tensor_set(self.input, states.as_ptr().cast::<c_void>(), 0, bytes);
+            with_log(|| {
+                sys::ggml_backend_sched_graph_compute(self.scheduler.0.as_ptr(), self.graph)
+            })
+        };
+        if status != sys::GGML_STATUS_SUCCESS {
+            let unknown = || format!("the exit head ended with status {status}");
+            return Err(Error::Compute(reason.unwrap_or_else(unknown)));
+        }
+        // SAFETY: the output is live and computed; the buffer has its size.
+        unsafe {
+            if !sys::ggml_backend_buffer_is_host((*self.output).buffer) {
+                self.fetched.resize(sys::ggml_nelements(self.output) as usize, 0.0);
+                let bytes = size_of_val(&self.fetched[..]);
+                let target = self.fetched.as_mut_ptr().cast::<c_void>();
+                sys::ggml_backend_tensor_get(self.output, target, 0, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// The logits last computed: `[exits × vocab]`.
+    pub(crate) fn logits(&self) -> &[f32] {
+        if !self.fetched.is_empty() {
+            return &self.fetched;
+        }
+        // SAFETY: the output is live; not having been fetched, it lies in host
+        // memory, contiguous, and is written only by `compute`.
+        unsafe {
+            let count = sys::ggml_nelements(self.output) as usize;
+            std::slice::from_raw_parts((*self.output).data.cast::<f32>(), count)
+        }
+    }
+
+    /// Bytes held for input, result and what lies between.
+    pub(crate) fn memory(&self) -> usize {
+        let of = |backend: &Backend| {
+            // SAFETY: scheduler and back end are live.
+            unsafe {
+                sys::ggml_backend_sched_get_buffer_size(
+                    self.scheduler.0.as_ptr(),
+                    backend.0.as_ptr(),
+                )
+            }
+        };
+        self.backends.iter().map(of).sum::<usize>() + size_of_val(&self.fetched[..])
+    }
+}
+
+/// Adds an operation to a graph.
+///
+/// # Safety
+/// `context` must have room, `input` and the step's weight must be live, and
+/// their shapes must suit the operation.
+unsafe fn replay(
+    context: *mut sys::ggml_context,
+    input: *mut sys::ggml_tensor,
+    step: &Step,
+) -> Result<*mut sys::ggml_tensor, Error> {
+    // Parameters are copied below; what is passed here only makes the node.
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let node = match (step.op, step.weight) {
+            (sys::GGML_OP_MUL_MAT, Some(weight)) => sys::ggml_mul_mat(context, weight, input),
+            (sys::GGML_OP_ADD, Some(weight)) => sys::ggml_add(context, input, weight),
+            (sys::GGML_OP_MUL, Some(weight)) => sys::ggml_mul(context, input, weight),
+            (sys::GGML_OP_SCALE, None) => sys::ggml_scale(context, input, 1.0),
+            (sys::GGML_OP_UNARY, None) => {
+                sys::ggml_unary(context, input, step.params[0] as sys::ggml_unary_op)
+            }
+            (sys::GGML_OP_NORM, None) => sys::ggml_norm(context, input, 0.0),
+            (sys::GGML_OP_RMS_NORM, None) => sys::ggml_rms_norm(context, input, 0.0),
+            (op, _) => {
+                return Err(Error::Compute(format!("{} cannot be replayed", op_name(op))));
+            }
+        };
+        (*node).op_params = step.params;
+        Ok(node)
+    }
+}
+
+/// The device that holds the head's matrix, unless that is the CPU.
+fn head_device(recipe: &Recipe) -> Option<NonNull<sys::ggml_backend_device>> {
+    let weight = recipe.iter().find(|step| step.op == sys::GGML_OP_MUL_MAT)?.weight?;
+    // SAFETY: the weight and its buffer are live (see `ExitHead::new`). A
+    // buffer of mapped memory names no device: that is the CPU's.
+    let device = unsafe {
+        let buffer = (*weight).buffer;
+        sys::ggml_backend_buft_get_device(sys::ggml_backend_buffer_get_type(buffer))
+    };
+    // SAFETY: a device, once there, is there for good.
+    NonNull::new(device).filter(|device| unsafe {
+        sys::ggml_backend_dev_type(device.as_ptr()) != sys::GGML_BACKEND_DEVICE_TYPE_CPU
+    })
+}
+
+/// Holds the graph's tensors.
+struct Tensors(NonNull<sys::ggml_context>);
+
+impl Tensors {
+    fn new() -> Option<Self> {
+        // SAFETY: plain parameters; with `no_alloc` only descriptions are kept.
+        NonNull::new(unsafe {
+            sys::ggml_init(sys::ggml_init_params {
+                mem_size: GRAPH_SIZE * sys::ggml_tensor_overhead()
+                    + sys::ggml_graph_overhead_custom(GRAPH_SIZE, false),
+                mem_buffer: std::ptr::null_mut(),
+                no_alloc: true,
+            })
+        })
+        .map(Tensors)
+    }
+}
+
+impl Drop for Tensors {
+    fn drop(&mut self) {
+        // SAFETY: the context is live and owned.
+        unsafe { sys::ggml_free(self.0.as_ptr()) }
+    }
+}
+
+/// A device made ready to compute.
+struct Backend(NonNull<sys::ggml_backend>);
+
+impl Backend {
+    fn cpu(threads: u32, threadpool: &Threadpool) -> Option<Self> {
+        // SAFETY: the thread pool outlives the back end (see `Context`).
+        unsafe {
+            let backend = NonNull::new(sys::ggml_backend_cpu_init())?;
+            sys::ggml_backend_cpu_set_n_threads(backend.as_ptr(), threads as i32);
+            sys::ggml_backend_cpu_set_threadpool(backend.as_ptr(), threadpool.as_ptr());
+            Some(Backend(backend))
+        }
+    }
+
+    fn of_device(device: NonNull<sys::ggml_backend_device>) -> Option<Self> {
+        // SAFETY: the device is live; no parameters are passed.
+        NonNull::new(unsafe { sys::ggml_backend_dev_init(device.as_ptr(), std::ptr::null()) })
+            .map(Backend)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        // SAFETY: the back end is live and owned.
+        unsafe { sys::ggml_backend_free(self.0.as_ptr()) }
+    }
+}
+
+/// Places a graph's operations on devices, and runs them.
+struct Scheduler(NonNull<sys::ggml_backend_sched>);
+
+impl Scheduler {
+    /// The back ends must outlive it; the CPU's must be the last.
+    fn new(backends: &[Backend]) -> Option<Self> {
+        let mut pointers: Vec<_> = backends.iter().map(|backend| backend.0.as_ptr()).collect();
+        // SAFETY: the array holds `len` live back ends, the last the CPU's;
+        // null buffer types mean each back end's own.
+        NonNull::new(unsafe {
+            sys::ggml_backend_sched_new(
+                pointers.as_mut_ptr(),
+                std::ptr::null_mut(),
+                pointers.len() as i32,
+                GRAPH_SIZE,
+                false,
+                false,
+            )
+        })
+        .map(Scheduler)
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        // SAFETY: the scheduler is live and owned.
+        unsafe { sys::ggml_backend_sched_free(self.0.as_ptr()) }
+    }
+}

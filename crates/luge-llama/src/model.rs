@@ -1,0 +1,234 @@
+//! Loading a model.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use llama_cpp_sys_2 as sys;
+
+use crate::Error;
+use crate::backend::{self, with_log};
+use crate::gguf::Gguf;
+
+/// How to load a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelParams {
+    /// Blocks to put on the GPU; `None` for all. Without effect in a build
+    /// without a GPU back end.
+    pub gpu_layers: Option<u32>,
+    /// Map the file instead of reading it.
+    pub mmap: bool,
+    /// Keep the weights in memory, never in swap.
+    pub mlock: bool,
+}
+
+impl Default for ModelParams {
+    fn default() -> Self {
+        ModelParams { gpu_layers: None, mmap: true, mlock: false }
+    }
+}
+
+/// A loaded model: weights and vocabulary. Cheap to clone; clones share the
+/// weights.
+#[derive(Clone)]
+pub struct Model {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    model: NonNull<sys::llama_model>,
+    path: PathBuf,
+    architecture: String,
+    tied: bool,
+}
+
+// SAFETY: after loading, llama.cpp only reads the model; contexts on several
+// threads may share one.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: the model is live, and every context holds a clone of the
+        // `Arc`, so none is left.
+        unsafe { sys::llama_model_free(self.model.as_ptr()) }
+    }
+}
+
+impl Model {
+    /// Loads a GGUF file, or a split model by its first part.
+    ///
+    /// # Errors
+    /// What [`Gguf::open`] reports, [`Error::NotFirstPart`],
+    /// [`Error::NoLmHead`] and [`Error::Load`].
+    pub fn load(path: &Path, params: &ModelParams) -> Result<Self, Error> {
+        backend::init();
+        let gguf = Gguf::open(path)?;
+        let (architecture, mut tensors) = examine(&gguf)?;
+        for part in other_parts(&gguf)? {
+            tensors.extend(Gguf::open(&part)?.tensors().map(|tensor| tensor.name));
+        }
+        let has = |name: &str| tensors.iter().any(|tensor| tensor == name);
+        let tied = !has("output.weight");
+        if tied && !has("token_embd.weight") {
+            return Err(Error::NoLmHead {
+                path: path.to_owned(),
+                reason: "it holds neither output.weight nor token_embd.weight".to_owned(),
+            });
+        }
+
+        let refused = |reason: String| Error::Load { path: path.to_owned(), reason };
+        let c_path = CString::new(path.as_os_str().as_encoded_bytes())
+            .map_err(|_| refused("its path contains a NUL byte".to_owned()))?;
+        // SAFETY: the parameters are plain values, the path is NUL-terminated
+        // and outlives the call. The file has been examined.
+        let (model, reason) = with_log(|| unsafe {
+            let mut raw = sys::llama_model_default_params();
+            raw.n_gpu_layers = params.gpu_layers.map_or(-1, |layers| layers as i32);
+            raw.load_mode = match (params.mmap, params.mlock) {
+                (true, false) => sys::LLAMA_LOAD_MODE_MMAP,
+                (true, true) => sys::LLAMA_LOAD_MODE_MMAP_MLOCK,
+                (false, false) => sys::LLAMA_LOAD_MODE_NONE,
+                (false, true) => sys::LLAMA_LOAD_MODE_MLOCK,
+            };
+            sys::llama_model_load_from_file(c_path.as_ptr(), raw)
+        });
+        let model = NonNull::new(model).ok_or_else(|| {
+            refused(reason.unwrap_or_else(|| "llama.cpp gave no reason".to_owned()))
+        })?;
+        let model =
+            Model { shared: Arc::new(Shared { model, path: path.to_owned(), architecture, tied }) };
+        model.check_causal()?;
+        Ok(model)
+    }
+
+    /// Refuses what llama.cpp knows to be no causal language model.
+    fn check_causal(&self) -> Result<(), Error> {
+        let model = self.as_ptr();
+        // SAFETY: the model is live.
+        let (encoder, decoder, diffusion) = unsafe {
+            (
+                sys::llama_model_has_encoder(model),
+                sys::llama_model_has_decoder(model),
+                sys::llama_model_is_diffusion(model),
+            )
+        };
+        let reason = match (encoder, decoder, diffusion) {
+            (_, false, _) => "it is an encoder",
+            (true, true, _) => "it is an encoder and a decoder, and luge reads decoders",
+            (_, _, true) => "it is a diffusion model",
+            _ if self.n_vocab() == 0 => "it has no vocabulary",
+            _ => return Ok(()),
+        };
+        Err(Error::NoLmHead { path: self.path().to_owned(), reason: reason.to_owned() })
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut sys::llama_model {
+        self.shared.model.as_ptr()
+    }
+
+    pub(crate) fn vocab(&self) -> *const sys::llama_vocab {
+        // SAFETY: the model is live; its vocabulary lives as long.
+        unsafe { sys::llama_model_get_vocab(self.as_ptr()) }
+    }
+
+    /// The file it was loaded from.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// The architecture, such as `llama` or `gemma2`.
+    pub fn architecture(&self) -> &str {
+        &self.shared.architecture
+    }
+
+    /// Whether the LM head is the embedding matrix.
+    pub fn tied(&self) -> bool {
+        self.shared.tied
+    }
+
+    /// L, the number of transformer blocks.
+    pub fn n_layers(&self) -> usize {
+        // SAFETY: the model is live.
+        unsafe { sys::llama_model_n_layer(self.as_ptr()) as usize }
+    }
+
+    /// The width of a hidden state.
+    pub fn n_embd(&self) -> usize {
+        // SAFETY: the model is live.
+        unsafe { sys::llama_model_n_embd(self.as_ptr()) as usize }
+    }
+
+    /// The size of the vocabulary, in tokens.
+    pub fn n_vocab(&self) -> usize {
+        // SAFETY: the vocabulary is live.
+        unsafe { sys::llama_vocab_n_tokens(self.vocab()) as usize }
+    }
+
+    /// The context length the model was trained with, in tokens.
+    pub fn n_ctx_train(&self) -> u32 {
+        // SAFETY: the model is live.
+        unsafe { sys::llama_model_n_ctx_train(self.as_ptr()) as u32 }
+    }
+
+    /// Whether its state cannot be cut back to an earlier position, as with
+    /// recurrent models and hybrids.
+    pub fn is_recurrent(&self) -> bool {
+        // SAFETY: the model is live.
+        unsafe {
+            sys::llama_model_is_recurrent(self.as_ptr())
+                || sys::llama_model_is_hybrid(self.as_ptr())
+        }
+    }
+}
+
+/// The architecture and the tensor names, if the metadata is that of a causal
+/// language model with plausible sizes.
+fn examine(gguf: &Gguf) -> Result<(String, Vec<String>), Error> {
+    let damaged = |reason: String| Error::Damaged { path: gguf.path().to_owned(), reason };
+    let no_head = |reason: String| Error::NoLmHead { path: gguf.path().to_owned(), reason };
+    let architecture = gguf
+        .string("general.architecture")
+        .ok_or_else(|| damaged("it does not name its architecture".to_owned()))?;
+    if matches!(gguf.string("general.type").as_deref(), Some(kind) if kind != "model") {
+        let kind = gguf.string("general.type").unwrap_or_default();
+        return Err(no_head(format!("it is of type '{kind}'")));
+    }
+    let key = |name: &str| format!("{architecture}.{name}");
+    if gguf.bool(&key("attention.causal")) == Some(false) {
+        return Err(no_head(format!("'{architecture}' is an encoder")));
+    }
+    // Pooling 0 is none, 4 a reranker; anything else makes an embedding of a text.
+    if gguf.u32(&key("pooling_type")).is_some_and(|pooling| pooling != 0) {
+        return Err(no_head("it is an embedding model".to_owned()));
+    }
+    for name in ["block_count", "embedding_length", "context_length"] {
+        if gguf.u32(&key(name)) == Some(0) {
+            return Err(damaged(format!("its {} is 0", key(name))));
+        }
+    }
+    Ok((architecture, gguf.tensors().map(|tensor| tensor.name).collect()))
+}
+
+/// The paths of a split model's parts after the first.
+fn other_parts(gguf: &Gguf) -> Result<Vec<PathBuf>, Error> {
+    let count = gguf.u16("split.count").unwrap_or(1);
+    if count <= 1 {
+        return Ok(Vec::new());
+    }
+    let path = gguf.path();
+    let part = u32::from(gguf.u16("split.no").unwrap_or(0)) + 1;
+    let suffix = |part: u32| format!("-{part:05}-of-{count:05}.gguf");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = name.strip_suffix(&suffix(part)).ok_or_else(|| Error::Damaged {
+        path: path.to_owned(),
+        reason: format!("it is part {part} of {count}, so its name must end in {}", suffix(part)),
+    })?;
+    let sibling = |part: u32| path.with_file_name(format!("{prefix}{}", suffix(part)));
+    if part != 1 {
+        return Err(Error::NotFirstPart { path: path.to_owned(), part, first: sibling(1) });
+    }
+    Ok((2..=u32::from(count)).map(sibling).collect())
+}

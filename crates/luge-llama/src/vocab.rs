@@ -1,0 +1,111 @@
+//! Text to tokens and back.
+
+use std::ffi::c_char;
+
+use llama_cpp_sys_2 as sys;
+
+use crate::{Error, Model};
+
+impl Model {
+    /// The tokens of a text. `add_special` puts in front and behind what the
+    /// model expects there (such as its beginning-of-text token);
+    /// `parse_special` reads control tokens written in the text, such as
+    /// `<|im_start|>`, as tokens instead of characters.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`] if the model has no tokenizer or the text is longer
+    /// than 2 GiB.
+    pub fn tokenize(
+        &self,
+        text: &str,
+        add_special: bool,
+        parse_special: bool,
+    ) -> Result<Vec<u32>, Error> {
+        let vocab = self.vocab();
+        // SAFETY: the vocabulary is live.
+        if unsafe { sys::llama_vocab_type(vocab) } == sys::LLAMA_VOCAB_TYPE_NONE {
+            return Err(Error::Tokenize("the model has no tokenizer; give token ids"));
+        }
+        let length =
+            i32::try_from(text.len()).map_err(|_| Error::Tokenize("the text is too long"))?;
+        let mut tokens: Vec<i32> = vec![0; text.len() + 8];
+        loop {
+            // SAFETY: the text is `length` bytes long, and at most
+            // `tokens.len()` ids are written; a negative result says how many
+            // there would have been.
+            let count = unsafe {
+                sys::llama_tokenize(
+                    vocab,
+                    text.as_ptr().cast::<c_char>(),
+                    length,
+                    tokens.as_mut_ptr(),
+                    tokens.len() as i32,
+                    add_special,
+                    parse_special,
+                )
+            };
+            match usize::try_from(count) {
+                Ok(count) => {
+                    tokens.truncate(count);
+                    return Ok(tokens.into_iter().map(|token| token as u32).collect());
+                }
+                Err(_) if count == i32::MIN => return Err(Error::Tokenize("the text is too long")),
+                Err(_) => tokens.resize(count.unsigned_abs() as usize, 0),
+            }
+        }
+    }
+
+    /// The bytes of a token's text: not always whole UTF-8 characters. Control
+    /// tokens have none.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`].
+    pub fn piece(&self, token: u32) -> Result<Vec<u8>, Error> {
+        self.check_token(token)?;
+        let mut piece = vec![0u8; 32];
+        loop {
+            // SAFETY: the id is in range, and at most `piece.len()` bytes are
+            // written; a negative result says how many there would have been.
+            let length = unsafe {
+                sys::llama_token_to_piece(
+                    self.vocab(),
+                    token as i32,
+                    piece.as_mut_ptr().cast::<c_char>(),
+                    piece.len() as i32,
+                    0,
+                    false,
+                )
+            };
+            match usize::try_from(length) {
+                Ok(length) => {
+                    piece.truncate(length);
+                    return Ok(piece);
+                }
+                Err(_) => piece.resize(length.unsigned_abs() as usize, 0),
+            }
+        }
+    }
+
+    /// Whether a token ends a text or a turn.
+    pub fn is_end(&self, token: u32) -> bool {
+        // SAFETY: the vocabulary is live; ids in range are looked up, others
+        // are never asked for.
+        self.check_token(token).is_ok()
+            && unsafe { sys::llama_vocab_is_eog(self.vocab(), token as i32) }
+    }
+
+    /// The beginning-of-text token, if there is one.
+    pub fn bos(&self) -> Option<u32> {
+        // SAFETY: the vocabulary is live; −1 means none.
+        u32::try_from(unsafe { sys::llama_vocab_bos(self.vocab()) }).ok()
+    }
+
+    /// Whether an id is in the vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`].
+    pub fn check_token(&self, token: u32) -> Result<(), Error> {
+        let vocab = self.n_vocab();
+        if (token as usize) < vocab { Ok(()) } else { Err(Error::TokenOutOfRange { token, vocab }) }
+    }
+}

@@ -1,0 +1,56 @@
+//! What can go wrong, as a user sees it.
+
+/// An error of this crate. Every message is one sentence that names the thing
+/// and the way out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// From the model's file, its context or its computation.
+    #[error(transparent)]
+    Llama(#[from] luge_llama::Error),
+
+    /// From a method or its parameters.
+    #[error(transparent)]
+    Decoding(#[from] luge_decoding::Error),
+
+    /// There is nothing to continue from.
+    #[error("the prompt is empty: there is no token to continue from")]
+    EmptyPrompt,
+
+    /// There is nothing to score.
+    #[error("the continuation is empty: there is no token to score")]
+    EmptyContinuation,
+
+    /// The text does not fit the context.
+    #[error(
+        "{what} of {tokens} tokens is longer than the context of {context}: give a larger context or a shorter text"
+    )]
+    TooLong {
+        /// What is too long: the prompt, or prompt and continuation.
+        what: &'static str,
+        /// Its length in tokens.
+        tokens: usize,
+        /// The context's size in tokens.
+        context: usize,
+    },
+
+    /// The decoder was bound to a model of another shape.
+    #[error("the method was bound to another model: bind it to this session's")]
+    OtherModel,
+}
+
+impl Error {
+    /// Whether the request was at fault, as opposed to the file, the model or
+    /// the machine.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Error::Decoding(error) => !matches!(
+                error,
+                luge_decoding::Error::NotANumber { .. } | luge_decoding::Error::Exits(_)
+            ),
+            Error::Llama(luge_llama::Error::TokenOutOfRange { .. }) => true,
+            Error::EmptyPrompt | Error::EmptyContinuation => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Generating text, token by token.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use luge_decoding::{Decoder, Purpose, Sampler, SamplerOptions};
+
+use crate::session::ExitCounts;
+use crate::text::{Released, TextStream};
+use crate::{Error, Session};
+
+/// How to generate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateOptions {
+    /// How a token is chosen from the method's logits.
+    pub sampler: SamplerOptions,
+    /// The most tokens to generate; `None` for as many as the context holds.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the generation; they are not part of the result.
+    pub stop: Vec<String>,
+    /// Never choose a token that ends the text.
+    pub ignore_eos: bool,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        GenerateOptions {
+            sampler: SamplerOptions::default(),
+            max_tokens: Some(256),
+            stop: Vec::new(),
+            ignore_eos: false,
+        }
+    }
+}
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended the text.
+    Eos,
+    /// A stop string came up.
+    Stop,
+    /// The wanted number of tokens is reached.
+    Length,
+    /// The context is full.
+    Context,
+    /// It was interrupted.
+    Interrupted,
+}
+
+/// Text that has become final, with the tokens it is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The text: whole characters. Empty while a character or a possible stop
+    /// string is unfinished.
+    pub text: String,
+    /// The tokens that brought it, by their number in the completion, from 0.
+    /// Empty for text that was held back until the end.
+    pub tokens: Range<usize>,
+    /// Whether the method chose any of these tokens against the final layer.
+    pub changed: bool,
+}
+
+/// A finished generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// The generated tokens.
+    pub tokens: Vec<u32>,
+    /// Their text, up to a stop string.
+    pub text: String,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// The tokens, by number, where the final layer's logits would have led to
+    /// another: under the same penalties, filters and luck.
+    pub changed: Vec<usize>,
+    /// How many exits were computed.
+    pub exits: ExitCounts,
+    /// How long it took.
+    pub timings: Timings,
+}
+
+/// How long a generation took.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Timings {
+    /// Computing the prompt.
+    pub prompt: Duration,
+    /// Prompt tokens that had to be computed; the others were in the KV cache.
+    pub prompt_computed: usize,
+    /// Choosing and computing the generated tokens.
+    pub decode: Duration,
+    /// Generated tokens.
+    pub tokens: usize,
+}
+
+impl Timings {
+    /// Generated tokens a second.
+    pub fn tokens_per_second(&self) -> f64 {
+        let seconds = self.decode.as_secs_f64();
+        if seconds > 0.0 { self.tokens as f64 / seconds } else { 0.0 }
+    }
+}
+
+impl Session {
+    /// Starts generating: computes the prompt and returns an iterator over the
+    /// text as it comes.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`], and
+    /// what the engine reports. An interruption is no error: the generation
+    /// then ends before its first token.
+    pub fn generate<'a>(
+        &'a mut self,
+        decoder: &'a Decoder,
+        prompt: &[u32],
+        options: &GenerateOptions,
+    ) -> Result<Generation<'a>, Error> {
+        let (&last, before) = prompt.split_last().ok_or(Error::EmptyPrompt)?;
+        if prompt.len() > self.ctx_size() {
+            return Err(Error::TooLong {
+                what: "the prompt",
+                tokens: prompt.len(),
+                context: self.ctx_size(),
+            });
+        }
+        prompt.iter().try_for_each(|&token| self.model().check_token(token))?;
+        self.set_plan(decoder)?;
+
+        let mut sampler = options.sampler.clone();
+        if options.ignore_eos {
+            let all = 0..self.model().n_vocab() as u32;
+            let ends = all.filter(|&token| self.model().is_end(token));
+            sampler.logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
+        }
+
+        let start = Instant::now();
+        let mut finished = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
+        let mut timings = Timings::default();
+        match self.fill(before) {
+            Ok(computed) => timings.prompt_computed = computed + 1,
+            Err(Error::Llama(luge_llama::Error::Interrupted)) => {
+                finished = Some(FinishReason::Interrupted);
+            }
+            Err(error) => return Err(error),
+        }
+        let mut generation = Generation {
+            decoder,
+            sampler: Sampler::new(sampler),
+            max_tokens: options.max_tokens,
+            history: prompt.to_vec(),
+            prompt_length: prompt.len(),
+            stream: TextStream::new(&options.stop),
+            text: String::new(),
+            finished,
+            flushed: false,
+            held_from: 0,
+            changed: Vec::new(),
+            exits: ExitCounts::default(),
+            timings,
+            logits: Vec::new(),
+            session: self,
+        };
+        if generation.finished.is_none() {
+            generation.compute(last)?;
+        }
+        generation.timings.prompt = start.elapsed();
+        Ok(generation)
+    }
+}
+
+/// A running generation: an iterator over its text. Dropping it ends it.
+pub struct Generation<'a> {
+    session: &'a mut Session,
+    decoder: &'a Decoder,
+    sampler: Sampler,
+    max_tokens: Option<usize>,
+    /// Prompt and generated tokens.
+    history: Vec<u32>,
+    prompt_length: usize,
+    stream: TextStream,
+    text: String,
+    finished: Option<FinishReason>,
+    /// Whether what was held back has been released at the end.
+    flushed: bool,
+    /// The first token whose text has not been released.
+    held_from: usize,
+    changed: Vec<usize>,
+    exits: ExitCounts,
+    timings: Timings,
+    /// Room for a position's logits.
+    logits: Vec<f32>,
+}
+
+impl Generation<'_> {
+    /// Runs to the end, if it has not ended, and returns the whole.
+    ///
+    /// # Errors
+    /// As the iterator.
+    pub fn finish(mut self) -> Result<Completion, Error> {
+        while let Some(piece) = self.next() {
+            piece?;
+        }
+        let tokens = self.history.split_off(self.prompt_length);
+        self.timings.tokens = tokens.len();
+        Ok(Completion {
+            tokens,
+            text: self.text,
+            finish_reason: self.finished.unwrap_or(FinishReason::Interrupted),
+            changed: self.changed,
+            exits: self.exits,
+            timings: self.timings,
+        })
+    }
+
+    /// The tokens generated so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.history[self.prompt_length..]
+    }
+
+    /// Computes a token behind the others, unless that is interrupted.
+    fn compute(&mut self, token: u32) -> Result<(), Error> {
+        match self.session.extend(&[token], true) {
+            Err(Error::Llama(luge_llama::Error::Interrupted)) => {
+                self.finished = Some(FinishReason::Interrupted);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// The next token, and whether the final layer would have chosen another.
+    fn choose(&mut self) -> Result<(u32, bool), Error> {
+        let step = (self.history.len() - self.prompt_length) as u64;
+        let logits = &mut self.logits;
+        if self.decoder.is_identity() {
+            let own = self.session.final_logits(0)?;
+            if self.sampler.is_argmax() {
+                return Ok((luge_decoding::argmax(own) as u32, false));
+            }
+            logits.clear();
+            logits.extend_from_slice(own);
+            return Ok((self.sampler.choose(logits, &self.history, step), false));
+        }
+        let (decoder, exits) = (self.decoder, &mut self.exits);
+        self.session.decoded_logits(decoder, 0, Purpose::Generate, exits, logits)?;
+        let token = self.sampler.choose(logits, &self.history, step);
+        logits.clear();
+        logits.extend_from_slice(self.session.final_logits(0)?);
+        let own = self.sampler.choose(logits, &self.history, step);
+        Ok((token, token != own))
+    }
+
+    /// Generates one token and releases the text that it makes final.
+    fn advance(&mut self) -> Result<Option<Piece>, Error> {
+        let generated = self.history.len() - self.prompt_length;
+        if generated > 0 {
+            let last = self.history[self.history.len() - 1];
+            self.compute(last)?;
+        }
+        if self.session.is_interrupted() {
+            self.finished = Some(FinishReason::Interrupted);
+        }
+        if self.finished.is_some() {
+            return Ok(None);
+        }
+        let (token, changed) = self.choose()?;
+        if self.session.model().is_end(token) {
+            self.finished = Some(FinishReason::Eos);
+            return Ok(None);
+        }
+        self.history.push(token);
+        if changed {
+            self.changed.push(generated);
+        }
+        if Some(generated + 1) == self.max_tokens {
+            self.finished = Some(FinishReason::Length);
+        } else if self.history.len() > self.session.ctx_size() {
+            self.finished = Some(FinishReason::Context);
+        }
+        let text = match self.stream.push(&self.session.model().piece(token)?) {
+            Released::Text(text) => text,
+            Released::Stopped(text) => {
+                self.finished = Some(FinishReason::Stop);
+                self.flushed = true;
+                text
+            }
+        };
+        Ok(Some(self.piece(text)))
+    }
+
+    /// Text with the tokens since the last one.
+    fn piece(&mut self, text: String) -> Piece {
+        self.text.push_str(&text);
+        let tokens = self.held_from..self.tokens().len();
+        if !text.is_empty() {
+            self.held_from = tokens.end;
+        }
+        let changed = self.changed.iter().any(|position| tokens.contains(position));
+        Piece { text, tokens, changed }
+    }
+}
+
+impl Iterator for Generation<'_> {
+    type Item = Result<Piece, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished.is_none() {
+            let start = Instant::now();
+            let result = self.advance();
+            self.timings.decode += start.elapsed();
+            match result {
+                Ok(Some(piece)) => return Some(Ok(piece)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.finished = Some(FinishReason::Interrupted);
+                    return Some(Err(error));
+                }
+            }
+        }
+        if std::mem::replace(&mut self.flushed, true) {
+            return None;
+        }
+        let rest = self.stream.finish();
+        (!rest.is_empty()).then(|| Ok(self.piece(rest)))
+    }
+}

@@ -1,0 +1,47 @@
+//! Text from open-weights models, decoded with every layer.
+//!
+//! A transformer forms an opinion about the next token at every layer; ordinary
+//! decoding reads only the last, which leans to what is frequent. luge reads
+//! more of them, on any GGUF model that llama.cpp runs: SLED, DoLa and the
+//! layer ensemble, alone or in a pipeline.
+//!
+//! ```no_run
+//! use luge::{GenerateOptions, Model, ModelParams, Pipeline, Session, SessionOptions};
+//!
+//! let model = Model::load("model.gguf".as_ref(), &ModelParams::default())?;
+//! let mut session = Session::new(&model, &SessionOptions::default())?;
+//! let sled = session.decoder(&"sled".parse::<Pipeline>()?)?;
+//!
+//! let prompt = model.tokenize("The capital of British Columbia is", true, true)?;
+//! let mut generation = session.generate(&sled, &prompt, &GenerateOptions::default())?;
+//! for piece in &mut generation {
+//!     print!("{}", piece?.text);
+//! }
+//! let completion = generation.finish()?;
+//! println!("\n{} tokens, changed: {:?}", completion.tokens.len(), completion.changed);
+//!
+//! let prompt = model.tokenize("The capital of British Columbia is", true, true)?;
+//! let answer = model.tokenize(" Victoria", false, false)?;
+//! println!("{:.3}", session.score(&sled, &prompt, &answer)?.sum_logprob);
+//! # Ok::<(), luge::Error>(())
+//! ```
+//!
+//! Exits are computed when a method asks for them and not before; a method that
+//! asks for none costs what ordinary decoding costs.
+
+mod error;
+mod generate;
+mod score;
+mod session;
+mod text;
+
+pub use error::Error;
+pub use generate::{Completion, FinishReason, GenerateOptions, Generation, Piece, Timings};
+pub use luge_decoding::{
+    Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,
+    METHODS, Method, MethodInfo, ParamSpec, Params, Pipeline, SamplerOptions, Sled, Stage, Value,
+    nearest,
+};
+pub use luge_llama::{CacheType, Error as LlamaError, FlashAttention, Model, ModelParams};
+pub use score::{Score, TokenScore};
+pub use session::{ExitCounts, Session, SessionOptions};

@@ -1,0 +1,235 @@
+//! A session: a model at work on one text at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use luge_decoding::{
+    Decoder, ExitLogits, ExitNorm, ExitPlan, Exits, ModelShape, Pipeline, Purpose, all_numbers,
+};
+use luge_llama::{Batch, CacheType, Context, ContextParams, ExitSpec, FlashAttention, Model};
+
+use crate::Error;
+
+/// The context size where neither the user nor the model asks for less.
+const DEFAULT_CTX_SIZE: u32 = 4096;
+
+/// How to set up a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Room for prompt and text together, in tokens; 0 for what the model was
+    /// trained with, `None` for the smaller of that and 4096.
+    pub ctx_size: Option<u32>,
+    /// Worker threads; `None` for one for each physical core.
+    pub threads: Option<u32>,
+    /// The type of the K cache.
+    pub cache_type_k: CacheType,
+    /// The type of the V cache.
+    pub cache_type_v: CacheType,
+    /// Whether to use flash attention.
+    pub flash_attention: FlashAttention,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        SessionOptions {
+            ctx_size: None,
+            threads: None,
+            cache_type_k: CacheType::F16,
+            cache_type_v: CacheType::F16,
+            flash_attention: FlashAttention::Auto,
+        }
+    }
+}
+
+/// How many exits a decoder made the engine compute.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ExitCounts {
+    /// Exits computed: layers, summed over positions.
+    pub evaluated: u64,
+    /// Exits that the decoder could have asked for, but did not.
+    pub skipped: u64,
+}
+
+/// A model at work: generates and scores, one text at a time.
+///
+/// The KV cache is kept between calls: what the next prompt shares with the
+/// last text from its beginning is not computed again. The last token of a
+/// prompt always is, and on its own, so that a text does not depend on what was
+/// in the cache before.
+pub struct Session {
+    context: Context,
+    /// The tokens in the KV cache.
+    cached: Vec<u32>,
+    interrupt: Arc<AtomicBool>,
+    /// The final logits of a position, while a decoder works on a copy.
+    final_logits: Vec<f32>,
+}
+
+impl Session {
+    /// Sets up a session.
+    ///
+    /// # Errors
+    /// [`luge_llama::Error::Context`], with what llama.cpp said.
+    pub fn new(model: &Model, options: &SessionOptions) -> Result<Self, Error> {
+        let default = || model.n_ctx_train().clamp(1, DEFAULT_CTX_SIZE);
+        let threads = options.threads.unwrap_or_else(|| num_cpus::get_physical() as u32).max(1);
+        let mut context = Context::new(
+            model,
+            &ContextParams {
+                n_ctx: options.ctx_size.unwrap_or_else(default),
+                threads,
+                type_k: options.cache_type_k,
+                type_v: options.cache_type_v,
+                flash_attention: options.flash_attention,
+                ..ContextParams::default()
+            },
+        )?;
+        let interrupt = Arc::new(AtomicBool::new(false));
+        context.set_interrupt(Arc::clone(&interrupt));
+        Ok(Session { context, cached: Vec::new(), interrupt, final_logits: Vec::new() })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        self.context.model()
+    }
+
+    /// What methods are bound to.
+    pub fn shape(&self) -> ModelShape {
+        let model = self.model();
+        ModelShape { layers: model.n_layers(), vocab: model.n_vocab(), tied: model.tied() }
+    }
+
+    /// Binds a pipeline to the model.
+    ///
+    /// # Errors
+    /// Where the pipeline does not fit the model, such as a layer out of range.
+    pub fn decoder(&self, pipeline: &Pipeline) -> Result<Decoder, Error> {
+        Ok(pipeline.bind(&self.shape())?)
+    }
+
+    /// Room for prompt and text together, in tokens.
+    pub fn ctx_size(&self) -> usize {
+        self.context.n_ctx() as usize
+    }
+
+    /// Bytes held for computing exits: `[layers × vocab]` floats and a little.
+    pub fn exit_memory(&self) -> usize {
+        self.context.exit_memory()
+    }
+
+    /// A flag that, set to true from anywhere, ends a running generation with
+    /// [`FinishReason::Interrupted`](crate::FinishReason::Interrupted).
+    pub fn interrupt(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupt)
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+
+    /// Makes the exits of a decoder's plan available.
+    pub(crate) fn set_plan(&mut self, decoder: &Decoder) -> Result<(), Error> {
+        if *decoder.shape() != self.shape() {
+            return Err(Error::OtherModel);
+        }
+        let ExitPlan { layers, form } = decoder.plan();
+        self.context.set_exits(&ExitSpec {
+            layers: layers.clone(),
+            final_norm: form.norm == ExitNorm::Final,
+            softcap: form.softcap,
+        })?;
+        Ok(())
+    }
+
+    /// Brings the KV cache to `tokens`, without logits. Computes only what it
+    /// does not hold yet, in batches; returns how many tokens that was.
+    pub(crate) fn fill(&mut self, tokens: &[u32]) -> Result<usize, Error> {
+        let shared = self.cached.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let kept = self.cut(shared);
+        let limit = self.context.n_batch() as usize;
+        for chunk in tokens[kept..].chunks(limit) {
+            self.extend(chunk, false)?;
+        }
+        Ok(tokens.len() - kept)
+    }
+
+    /// Cuts the KV cache back to its first `length` tokens, or to nothing where
+    /// the model's state cannot be cut; returns what is left.
+    fn cut(&mut self, length: usize) -> usize {
+        if length < self.cached.len() {
+            if length > 0 && self.context.remove(0, length as u32) {
+                self.cached.truncate(length);
+            } else {
+                self.context.clear();
+                self.cached.clear();
+            }
+        }
+        self.cached.len()
+    }
+
+    /// Computes tokens behind those in the cache, with or without logits.
+    pub(crate) fn extend(&mut self, tokens: &[u32], output: bool) -> Result<(), Error> {
+        let batch = Batch::run(tokens, self.cached.len() as u32, 0, |_| output);
+        if let Err(error) = self.context.decode(&batch) {
+            // Part of the batch may be in the cache: forget that part.
+            let length = self.cached.len();
+            if !self.context.remove(0, length as u32) {
+                self.context.clear();
+                self.cached.clear();
+            }
+            return Err(error.into());
+        }
+        self.cached.extend_from_slice(tokens);
+        Ok(())
+    }
+
+    /// The model's own logits at a token of the last batch: `[vocab]`.
+    ///
+    /// # Errors
+    /// [`luge_decoding::Error::NotANumber`].
+    pub(crate) fn final_logits(&self, index: usize) -> Result<&[f32], Error> {
+        let logits = self.context.logits(index);
+        if all_numbers(logits) {
+            return Ok(logits);
+        }
+        Err(luge_decoding::Error::NotANumber { whose: "the final layer".to_owned() }.into())
+    }
+
+    /// The decoder's logits at a token of the last batch, into `current`.
+    pub(crate) fn decoded_logits(
+        &mut self,
+        decoder: &Decoder,
+        index: usize,
+        purpose: Purpose,
+        counts: &mut ExitCounts,
+        current: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let Session { context, final_logits, .. } = self;
+        for copy in [&mut *final_logits, &mut *current] {
+            copy.clear();
+            copy.extend_from_slice(context.logits(index));
+        }
+        let layers = &decoder.plan().layers;
+        let mut exits = PositionExits { context, layers, index, asked: false };
+        decoder.apply(final_logits, &mut exits, purpose, current)?;
+        let count = if exits.asked { &mut counts.evaluated } else { &mut counts.skipped };
+        *count += layers.len() as u64;
+        Ok(())
+    }
+}
+
+/// The exits at one position, computed when first asked for.
+struct PositionExits<'a> {
+    context: &'a mut Context,
+    layers: &'a [usize],
+    index: usize,
+    asked: bool,
+}
+
+impl Exits for PositionExits<'_> {
+    fn logits(&mut self) -> Result<ExitLogits<'_>, Box<dyn std::error::Error + Send + Sync>> {
+        self.asked = true;
+        Ok(ExitLogits::new(self.layers, self.context.exit_logits(self.index)?))
+    }
+}
