@@ -1,1 +1,47 @@
-fn main() {}
+//! The `luge` command: parse, then resolve, then run.
+//!
+//! * [`args`] turns the command line into plain data, and does nothing else.
+//! * [`resolve`] turns that into jobs: defaults filled in, prompts read,
+//!   methods parsed.
+//! * [`commands`] carries jobs out.
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod resolve;
+
+use std::process::ExitCode;
+
+use args::Command;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let command = match args::parse(std::env::args_os()) {
+        Ok(cli) => {
+            output::set_up(cli.color, cli.verbose);
+            cli.command
+        }
+        Err(exit) => return exit,
+    };
+    luge::set_abort_hook(|message| {
+        output::say(format_args!(
+            "error: llama.cpp gave up, perhaps on a damaged model: {message}"
+        ));
+        std::process::exit(1);
+    });
+    let result = match command {
+        Command::Run(args) => resolve::run(args).and_then(commands::run::run),
+        Command::Score(args) => resolve::score(args).and_then(commands::score::run),
+        Command::Compare(args) => resolve::compare(args).and_then(commands::compare::run),
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever read our output has seen enough: nothing failed.
+        Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::say(format_args!("error: {failure}"));
+            failure.exit_code()
+        }
+    }
+}

@@ -91,12 +91,23 @@ pub fn all_numbers(values: &[f32]) -> bool {
         .all(|block| block.iter().fold(true, |ok, &value| ok & (value < f32::INFINITY)))
 }
 
-/// `ln Σ e^v`, accurate for values of any size.
+/// `ln Σ e^v`, accurate for values of any size: the largest is left out of the
+/// sum, so that it does not swallow the small ones where it dominates.
 pub fn log_sum_exp(values: &[f32]) -> f64 {
     let largest = max(values);
+    let Some(best) = values.iter().position(|&value| value == largest) else {
+        // No value at all, or only NaN.
+        return if values.is_empty() { f64::NEG_INFINITY } else { f64::NAN };
+    };
     if largest == f32::NEG_INFINITY {
         return f64::NEG_INFINITY;
     }
+    let rest = sum_exp(&values[..best], largest) + sum_exp(&values[best + 1..], largest);
+    f64::from(largest) + rest.ln_1p()
+}
+
+/// `Σ e^(v − shift)`.
+fn sum_exp(values: &[f32], shift: f32) -> f64 {
     let mut sum = 0.0f64;
     for block in values.chunks(BLOCK) {
         let mut lanes = [0.0f32; LANES];
@@ -104,13 +115,13 @@ pub fn log_sum_exp(values: &[f32]) -> f64 {
         let rest = chunks.remainder();
         for chunk in chunks {
             for (lane, &value) in lanes.iter_mut().zip(chunk) {
-                *lane += exp(value - largest);
+                *lane += exp(value - shift);
             }
         }
-        let rest: f32 = rest.iter().map(|&value| exp(value - largest)).sum();
+        let rest: f32 = rest.iter().map(|&value| exp(value - shift)).sum();
         sum += f64::from(lanes.iter().sum::<f32>() + rest);
     }
-    f64::from(largest) + sum.ln()
+    sum
 }
 
 /// Indices of the `k` largest values, largest first; of equal values the lower
@@ -118,13 +129,14 @@ pub fn log_sum_exp(values: &[f32]) -> f64 {
 pub fn top_k(values: &[f32], k: usize) -> Vec<u32> {
     let order = |a: &u32, b: &u32| -> Ordering {
         let (va, vb) = (values[*a as usize], values[*b as usize]);
-        vb.total_cmp(&va).then(a.cmp(b))
+        // Adding 0 makes −0 and 0 the tie that they are.
+        (vb + 0.0).total_cmp(&(va + 0.0)).then(a.cmp(b))
     };
     if k == 0 {
         return Vec::new();
     }
     // Keep up to 2k candidates above a rising threshold: one pass, few moves.
-    let room = (2 * k).max(64);
+    let room = k.saturating_mul(2).max(64);
     let mut kept: Vec<u32> = Vec::with_capacity(room.min(values.len()));
     let mut threshold = None;
     for (index, &value) in values.iter().enumerate() {

@@ -69,6 +69,26 @@ pub(crate) fn with_log<T>(call: impl FnOnce() -> T) -> (T, Option<String>) {
     (result, FIRST_ERROR.with_borrow_mut(Option::take))
 }
 
+/// Sets what is called when llama.cpp gives up on the whole process, with its
+/// message, in place of printing a stack trace. The process is aborted after
+/// that, unless the hook ends it.
+///
+/// Files are examined so that it does not come to that; this is for what the
+/// examination does not know.
+pub fn set_abort_hook(hook: fn(&str)) {
+    static HOOK: OnceLock<fn(&str)> = OnceLock::new();
+    unsafe extern "C" fn aborting(message: *const c_char) {
+        if let (Some(hook), false) = (HOOK.get(), message.is_null()) {
+            // SAFETY: ggml passes a NUL-terminated string.
+            hook(&unsafe { CStr::from_ptr(message) }.to_string_lossy());
+        }
+    }
+    if HOOK.set(hook).is_ok() {
+        // SAFETY: `aborting` is of the callback's type and needs no data.
+        unsafe { sys::ggml_set_abort_callback(Some(aborting)) };
+    }
+}
+
 /// Worker threads that stay alive between computations. The transformer and the
 /// exit head take turns on the same ones.
 pub(crate) struct Threadpool(NonNull<sys::ggml_threadpool>);

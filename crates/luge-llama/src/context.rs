@@ -185,6 +185,15 @@ impl Context {
     /// [`Error::Context`], with what llama.cpp said.
     pub fn new(model: &Model, params: &ContextParams) -> Result<Self, Error> {
         let failed = |reason: &str| Error::Context { reason: reason.to_owned() };
+        let wanted = match params.n_ctx {
+            0 => model.n_ctx_train(),
+            wanted => wanted,
+        };
+        if let Some(positions) = model.positions().filter(|&positions| positions < wanted) {
+            return Err(failed(&format!(
+                "{wanted} tokens are more than the {positions} positions this model has learned"
+            )));
+        }
         let threadpool = Threadpool::new(params.threads)
             .ok_or_else(|| failed("the worker threads could not be started"))?;
         let taps = NonNull::from(Box::leak(Box::new(Taps::Off)));

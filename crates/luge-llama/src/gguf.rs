@@ -117,6 +117,23 @@ impl Gguf {
         Some(unsafe { sys::gguf_get_val_bool(self.context.as_ptr(), id) })
     }
 
+    /// An array of strings from the metadata, as bytes.
+    pub(crate) fn strings(&self, key: &str) -> Option<impl Iterator<Item = &[u8]>> {
+        let id = self.find(key, sys::GGUF_TYPE_ARRAY)?;
+        let context = self.context.as_ptr();
+        // SAFETY: `find` returned a valid id of an array; its strings live as
+        // long as `self`.
+        unsafe {
+            if sys::gguf_get_arr_type(context, id) != sys::GGUF_TYPE_STRING {
+                return None;
+            }
+            let count = sys::gguf_get_arr_n(context, id);
+            Some((0..count).map(move |index| {
+                CStr::from_ptr(sys::gguf_get_arr_str(context, id, index)).to_bytes()
+            }))
+        }
+    }
+
     /// The tensor table, in file order.
     pub fn tensors(&self) -> impl Iterator<Item = TensorInfo> + '_ {
         let context = self.context.as_ptr();

@@ -33,6 +33,7 @@ mod model;
 mod taps;
 mod vocab;
 
+pub use backend::set_abort_hook;
 pub use batch::{Batch, BatchToken};
 pub use context::{CacheType, Context, ContextParams, ExitSpec, FlashAttention};
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! Loading a model.
 
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -9,7 +10,7 @@ use llama_cpp_sys_2 as sys;
 
 use crate::Error;
 use crate::backend::{self, with_log};
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, TensorInfo};
 
 /// How to load a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,7 @@ struct Shared {
     path: PathBuf,
     architecture: String,
     tied: bool,
+    positions: Option<u32>,
 }
 
 // SAFETY: after loading, llama.cpp only reads the model; contexts on several
@@ -68,11 +70,12 @@ impl Model {
         let gguf = Gguf::open(path)?;
         let (architecture, mut tensors) = examine(&gguf)?;
         for part in other_parts(&gguf)? {
-            tensors.extend(Gguf::open(&part)?.tensors().map(|tensor| tensor.name));
+            tensors.extend(Gguf::open(&part)?.tensors());
         }
-        let has = |name: &str| tensors.iter().any(|tensor| tensor == name);
-        let tied = !has("output.weight");
-        if tied && !has("token_embd.weight") {
+        let tensor = |name: &str| tensors.iter().find(|tensor| tensor.name == name);
+        let tied = tensor("output.weight").is_none();
+        let positions = tensor("position_embd.weight").map(|tensor| tensor.shape[1] as u32);
+        if tied && tensor("token_embd.weight").is_none() {
             return Err(Error::NoLmHead {
                 path: path.to_owned(),
                 reason: "it holds neither output.weight nor token_embd.weight".to_owned(),
@@ -98,8 +101,15 @@ impl Model {
         let model = NonNull::new(model).ok_or_else(|| {
             refused(reason.unwrap_or_else(|| "llama.cpp gave no reason".to_owned()))
         })?;
-        let model =
-            Model { shared: Arc::new(Shared { model, path: path.to_owned(), architecture, tied }) };
+        let model = Model {
+            shared: Arc::new(Shared {
+                model,
+                path: path.to_owned(),
+                architecture,
+                tied,
+                positions,
+            }),
+        };
         model.check_causal()?;
         Ok(model)
     }
@@ -149,6 +159,12 @@ impl Model {
         self.shared.tied
     }
 
+    /// How many positions the model has learned embeddings for: a hard limit
+    /// for the context. `None` for models without such embeddings.
+    pub fn positions(&self) -> Option<u32> {
+        self.shared.positions
+    }
+
     /// L, the number of transformer blocks.
     pub fn n_layers(&self) -> usize {
         // SAFETY: the model is live.
@@ -184,9 +200,9 @@ impl Model {
     }
 }
 
-/// The architecture and the tensor names, if the metadata is that of a causal
+/// The architecture and the tensors, if the metadata is that of a causal
 /// language model with plausible sizes.
-fn examine(gguf: &Gguf) -> Result<(String, Vec<String>), Error> {
+fn examine(gguf: &Gguf) -> Result<(String, Vec<TensorInfo>), Error> {
     let damaged = |reason: String| Error::Damaged { path: gguf.path().to_owned(), reason };
     let no_head = |reason: String| Error::NoLmHead { path: gguf.path().to_owned(), reason };
     let architecture = gguf
@@ -204,12 +220,40 @@ fn examine(gguf: &Gguf) -> Result<(String, Vec<String>), Error> {
     if gguf.u32(&key("pooling_type")).is_some_and(|pooling| pooling != 0) {
         return Err(no_head("it is an embedding model".to_owned()));
     }
-    for name in ["block_count", "embedding_length", "context_length"] {
-        if gguf.u32(&key(name)) == Some(0) {
-            return Err(damaged(format!("its {} is 0", key(name))));
+    check_sizes(gguf, &architecture).map_err(damaged)?;
+    Ok((architecture, gguf.tensors().collect()))
+}
+
+/// What llama.cpp takes for granted in a model's sizes, and would abort on.
+fn check_sizes(gguf: &Gguf, architecture: &str) -> Result<(), String> {
+    /// llama.cpp's `LLAMA_MAX_LAYERS`.
+    const MAX_BLOCKS: u32 = 512;
+    let size = |name: &str| gguf.u32(&format!("{architecture}.{name}"));
+
+    for name in ["block_count", "embedding_length", "context_length", "attention.head_count"] {
+        if size(name) == Some(0) {
+            return Err(format!("its {architecture}.{name} is 0"));
         }
     }
-    Ok((architecture, gguf.tensors().map(|tensor| tensor.name).collect()))
+    if let Some(blocks) = size("block_count").filter(|&blocks| blocks > MAX_BLOCKS) {
+        return Err(format!("it claims to have {blocks} blocks"));
+    }
+    let head = size("attention.key_length")
+        .or_else(|| Some(size("embedding_length")? / size("attention.head_count")?));
+    if let (Some(rotated), Some(head)) = (size("rope.dimension_count"), head) {
+        if rotated > head {
+            return Err(format!("it rotates {rotated} of a head's {head} dimensions"));
+        }
+    }
+    if let Some(tokens) = gguf.strings("tokenizer.ggml.tokens") {
+        let mut seen = HashSet::new();
+        if let Some(twice) =
+            tokens.filter(|token| !token.is_empty()).find(|&token| !seen.insert(token))
+        {
+            return Err(format!("its vocabulary lists \"{}\" twice", twice.escape_ascii()));
+        }
+    }
+    Ok(())
 }
 
 /// The paths of a split model's parts after the first.

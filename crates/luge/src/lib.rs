@@ -42,6 +42,8 @@ pub use luge_decoding::{
     METHODS, Method, MethodInfo, ParamSpec, Params, Pipeline, SamplerOptions, Sled, Stage, Value,
     nearest,
 };
-pub use luge_llama::{CacheType, Error as LlamaError, FlashAttention, Model, ModelParams};
+pub use luge_llama::{
+    CacheType, Error as LlamaError, FlashAttention, Model, ModelParams, set_abort_hook,
+};
 pub use score::{Score, TokenScore};
 pub use session::{ExitCounts, Session, SessionOptions};

@@ -12,14 +12,16 @@
 //! p_mature ≥ relative_top · max p_mature; the others get the floor: −1000 in
 //! a score, −∞ when generating.
 //!
-//! With one candidate there is nothing to choose: static DoLa.
+//! With one candidate there is nothing to choose: static DoLa. Where an early
+//! exit is made the mature layer, it takes the final layer's place, and with it
+//! the place of whatever a stage in front has made of that.
 
 use super::params::{EXIT_NORM, EXIT_SOFTCAP, LAYERS};
 use super::{Method, MethodInfo, ModelShape, ParamSpec, Params, Position, Purpose, Stage, Value};
 use crate::Error;
 use crate::exits::{ExitForm, ExitLogits};
 use crate::layers::LayerSelection;
-use crate::numeric::{BLOCK, LANES, exp, ln, log_sum_exp, max};
+use crate::numeric::{BLOCK, LANES, all_numbers, exp, ln, log_sum_exp, max};
 
 /// The score of an implausible token, as in the public codes.
 const SCORE_FLOOR: f32 = -1000.0;
@@ -150,8 +152,11 @@ impl Stage for DolaStage {
             Purpose::Generate => f32::NEG_INFINITY,
         };
         let (final_logits, exits) = position.layers()?;
+        if let Some(layer) = self.layers.iter().find(|&&layer| !all_numbers(exits.of(layer))) {
+            return Err(Error::NotANumber { whose: format!("exit {layer}") });
+        }
         let own = self.settings.mature.map_or(final_logits, |layer| exits.of(layer));
-        let premature = exits.of(self.premature(own, &exits)?);
+        let premature = exits.of(self.premature(own, &exits));
 
         // The choice above is the model's own; from here on, a stage in front
         // of this one takes the place of the final layer.
@@ -166,22 +171,19 @@ impl Stage for DolaStage {
 impl DolaStage {
     /// The candidate that differs most from the mature layer, the lowest of
     /// several that tie.
-    fn premature(&self, mature: &[f32], exits: &ExitLogits<'_>) -> Result<usize, Error> {
+    fn premature(&self, mature: &[f32], exits: &ExitLogits<'_>) -> usize {
         if let [only] = self.candidates[..] {
-            return Ok(only);
+            return only;
         }
         let mature_norm = log_sum_exp(mature) as f32;
         let mut best = (f64::NEG_INFINITY, self.candidates[0]);
         for &layer in &self.candidates {
             let divergence = jensen_shannon(mature, mature_norm, exits.of(layer));
-            if divergence.is_nan() {
-                return Err(Error::NotANumber { whose: format!("exit {layer}") });
-            }
             if divergence > best.0 {
                 best = (divergence, layer);
             }
         }
-        Ok(best.1)
+        best.1
     }
 }
 
@@ -218,7 +220,9 @@ fn contrast(mature: &mut [f32], premature: &[f32], relative_top: f32, floor: f32
     let offset = (log_sum_exp(premature) - log_sum_exp(mature)) as f32;
     for (logit, &other) in mature.iter_mut().zip(premature) {
         let plausible = *logit >= threshold && *logit > f32::NEG_INFINITY;
-        *logit = if plausible { *logit - other + offset } else { floor };
+        // A premature layer that rules the token out makes the contrast
+        // enormous, but not infinite.
+        *logit = if plausible { *logit - other.max(f32::MIN) + offset } else { floor };
     }
 }
 

@@ -12,12 +12,10 @@
 //! token i. Over the k best tokens I of z_L:
 //!
 //! 1. m(n,i) = max(0, cos(z_n − z_L, p_n − e_i))², the cosine over the whole
-//!    vocabulary, p_n = softmax(z_n) (equation 6);
-//! 2. w_i = Σ_n m(n,i) / Σ_n Σ_j m(n,j) (equations 7 and 8; the paper
-//!    normalises each layer and then weights layers by their share, which
-//!    cancels into this);
-//! 3. T steps z ← z − (α/τ)(1 − t/T)(softmax(z/τ) − w) from z = z_L
-//!    (equation 5);
+//!    vocabulary, p_n = softmax(z_n);
+//! 2. w_i = Σ_n m(n,i) / Σ_n Σ_j m(n,j) (the paper normalises each layer and
+//!    then weights layers by their share, which cancels into this);
+//! 3. T steps z ← z − (α/τ)(1 − t/T)(softmax(z/τ) − w) from z = z_L;
 //! 4. tokens outside I get the lower bound η.
 //!
 //! # The cosine without the k × vocabulary × layers tensors
@@ -293,7 +291,8 @@ pub fn layer_vote(exit: &[f32], final_logits: &[f32], candidates: &[u32]) -> Opt
             )
         };
         let cosine = dot / (d_norm * squared.max(0.0).sqrt().max(TINY));
-        cosine.max(0.0).powi(2)
+        // Rounding may take it a little above 1.
+        cosine.clamp(0.0, 1.0).powi(2)
     };
     Some(candidates.iter().map(vote).collect())
 }

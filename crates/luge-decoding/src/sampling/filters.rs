@@ -15,12 +15,15 @@ pub(super) fn keep(logits: &[f32], options: &SamplerOptions) -> Vec<u32> {
     let mut kept = top_k(logits, k);
     kept.retain(possible);
     if filters && !kept.is_empty() {
-        let scaled: Vec<f32> =
-            kept.iter().map(|&token| logits[token as usize] / options.temperature).collect();
+        // Relative to the best, so that no temperature is too small.
+        let best = logits[kept[0] as usize];
+        let scaled: Vec<f32> = kept
+            .iter()
+            .map(|&token| (logits[token as usize] - best) / options.temperature)
+            .collect();
         let norm = log_sum_exp(&scaled);
         let by_top_p = nucleus(&scaled, norm, options.top_p);
-        // Shares of the best probability need no normalising.
-        let least = f64::from(scaled[0]) + f64::from(options.min_p).ln();
+        let least = f64::from(options.min_p).ln();
         let by_min_p = scaled.iter().take_while(|&&logit| f64::from(logit) >= least).count();
         kept.truncate(by_top_p.min(by_min_p).max(1));
     }

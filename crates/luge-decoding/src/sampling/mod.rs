@@ -14,7 +14,7 @@ mod penalties;
 
 pub use noise::gumbel;
 
-use crate::numeric::argmax;
+use crate::numeric::{argmax, max};
 
 /// How a token is chosen. The default takes the best token.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,10 +107,12 @@ impl Sampler {
         }
         let kept = filters::keep(logits, &self.options);
         let noise = noise::gumbel_of(self.options.seed, step, &kept);
+        let best = max(logits);
         kept.iter()
             .zip(noise)
             .map(|(&token, noise)| {
-                (f64::from(logits[token as usize] / self.options.temperature) + noise, token)
+                let scaled = (logits[token as usize] - best) / self.options.temperature;
+                (f64::from(scaled) + noise, token)
             })
             // Of equal scores the lower token, as in argmax.
             .max_by(|(a, token_a), (b, token_b)| a.total_cmp(b).then(token_b.cmp(token_a)))

@@ -25,8 +25,8 @@ pub(super) fn gumbel_of(seed: u64, step: u64, tokens: &[u32]) -> Vec<f64> {
                 stream.set_word_pos(2 * u128::from(token));
             }
             next = token.checked_add(1);
-            // 53 random bits, and a half: u lies strictly between 0 and 1.
-            let uniform = ((stream.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+            // 52 random bits, and a half: exact, and strictly between 0 and 1.
+            let uniform = ((stream.next_u64() >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
             -(-uniform.ln()).ln()
         })
         .collect()

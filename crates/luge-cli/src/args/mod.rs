@@ -1,0 +1,252 @@
+//! The command line as plain data. Parsing reads nothing and does nothing.
+
+mod method;
+mod model;
+mod prompt;
+mod sampling;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
+
+pub use method::MethodParams;
+pub use model::{ContextArgs, FlashAttn, ModelArgs};
+pub use prompt::{IdList, PromptArgs};
+pub use sampling::SamplingArgs;
+
+use crate::output;
+
+/// Text from open-weights models, decoded with every layer.
+///
+/// Ordinary decoding reads the last layer only. luge also asks the layers
+/// before it: SLED, DoLa and the layer ensemble, on any GGUF model.
+#[derive(Debug, Parser)]
+#[command(name = "luge", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+
+    /// Show what llama.cpp reports and how long things took; -vv for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Continue a prompt, with the text printed as it is decoded
+    Run(RunArgs),
+    /// Score a given continuation of a prompt, token by token
+    Score(ScoreArgs),
+    /// Continue a prompt with several methods and show the answers side by side
+    Compare(CompareArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub prompt: PromptArgs,
+
+    /// Decoding method, or several in a row: sled, dola, ensemble, greedy,
+    /// sled+dola, or with parameters 'sled(layers=0..16)+dola'
+    #[arg(long, value_name = "METHOD", default_value = "sled", help_heading = "Method")]
+    pub method: String,
+    #[command(flatten)]
+    pub params: MethodParams,
+
+    /// Mark each token where the method chose otherwise than the final layer
+    #[arg(long, help_heading = "Output")]
+    pub show_changes: bool,
+    /// Output: text as it is decoded, or one JSON object at the end
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub format: Format,
+
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub context: ContextArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ScoreArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The text before the continuation
+    #[arg(required_unless_present = "prompt_ids")]
+    pub prompt: Option<String>,
+    /// The text to score
+    #[arg(required_unless_present = "continuation_ids")]
+    pub continuation: Option<String>,
+    /// The prompt as token ids, such as 1,2,3, taken as they are
+    #[arg(long, value_name = "IDS", requires = "continuation_ids", conflicts_with = "prompt")]
+    pub prompt_ids: Option<IdList>,
+    /// The continuation as token ids
+    #[arg(long, value_name = "IDS", requires = "prompt_ids", conflicts_with = "continuation")]
+    pub continuation_ids: Option<IdList>,
+
+    /// Decoding method, or several in a row: sled, dola, ensemble, greedy,
+    /// sled+dola, or with parameters 'sled(layers=0..16)+dola'
+    #[arg(long, value_name = "METHOD", default_value = "sled", help_heading = "Method")]
+    pub method: String,
+    #[command(flatten)]
+    pub params: MethodParams,
+
+    /// Output: a table, or one JSON object
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub format: Format,
+
+    #[command(flatten)]
+    pub context: ContextArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub prompt: PromptArgs,
+
+    /// Decoding methods, separated by commas; each may be a pipeline with
+    /// parameters, as in 'greedy,sled(evolution-rate=1),sled+dola'
+    #[arg(
+        long,
+        value_name = "METHODS",
+        default_value = "greedy,dola,sled",
+        help_heading = "Method"
+    )]
+    pub methods: String,
+    #[command(flatten)]
+    pub params: MethodParams,
+
+    /// Output: columns of text, or one JSON object
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub format: Format,
+
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub context: ContextArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// Parses the command line. What is not to be run, such as `--help` or a
+/// mistake, has been printed, and the exit code is returned.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    Cli::try_parse_from(with_long_names(args)).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // A closed pipe while printing help is no failure.
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        }
+        _ => {
+            output::say(format_args!("{}", one_line(&error.render().to_string())));
+            ExitCode::from(2)
+        }
+    })
+}
+
+/// llama.cpp's short names of several letters, which no parser of single-letter
+/// flags takes, and their long names.
+const SHORT_NAMES: [(&str, &str); 4] = [
+    ("-ngl", "--gpu-layers"),
+    ("-ctk", "--cache-type-k"),
+    ("-ctv", "--cache-type-v"),
+    ("-fa", "--flash-attn"),
+];
+
+fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut flags = true;
+    args.map(move |arg| {
+        flags &= arg != "--";
+        let Some(text) = arg.to_str().filter(|_| flags) else { return arg };
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        match SHORT_NAMES.iter().find(|(short, _)| *short == name) {
+            Some((_, long)) => match value {
+                Some(value) => format!("{long}={value}").into(),
+                None => OsString::from(long),
+            },
+            None => arg,
+        }
+    })
+}
+
+/// A parser's report of several paragraphs as one line: what is wrong, and the
+/// tip if there is one.
+fn one_line(report: &str) -> String {
+    let lines = report
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .filter(|line| !line.is_empty());
+    let mut message = String::new();
+    for line in lines {
+        if let Some(tip) = line.strip_prefix("tip: ") {
+            message.push_str("; ");
+            message.push_str(tip);
+        } else {
+            if !message.is_empty() {
+                message.push(' ');
+            }
+            message.push_str(line);
+        }
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn short_names_of_llama_cpp_are_known_up_to_a_double_dash() {
+        let args = ["luge", "-ngl", "5", "-ctk=f32", "-fa", "off", "-n", "3", "--", "-fa"];
+        let long: Vec<_> = with_long_names(args.iter().map(OsString::from)).collect();
+        let wanted = [
+            "luge",
+            "--gpu-layers",
+            "5",
+            "--cache-type-k=f32",
+            "--flash-attn",
+            "off",
+            "-n",
+            "3",
+            "--",
+            "-fa",
+        ];
+        assert_eq!(long, wanted);
+    }
+
+    #[test]
+    fn a_report_becomes_one_line_with_its_tip() {
+        let report = "error: unexpected argument '--methd' found\n\n  tip: a similar argument \
+                      exists: '--method'\n\nUsage: luge run --method <METHOD>\n\nFor more \
+                      information, try '--help'.\n";
+        assert_eq!(
+            one_line(report),
+            "error: unexpected argument '--methd' found; a similar argument exists: '--method'"
+        );
+    }
+}

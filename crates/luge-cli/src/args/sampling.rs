@@ -1,0 +1,130 @@
+//! How tokens are chosen, and when to stop.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArgs {
+    /// The most tokens to generate; -1 for as many as the context holds
+    #[arg(
+        short = 'n',
+        long = "predict",
+        visible_alias = "n-predict",
+        value_name = "TOKENS",
+        default_value_t = 256,
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i64).range(-1..)
+    )]
+    pub predict: i64,
+
+    /// Temperature; 0 takes the best token by the method
+    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = at_least_zero)]
+    pub temp: f32,
+
+    /// Seed of the sampling; the same seed gives the same text; -1 for a random one
+    #[arg(short, long, value_name = "SEED", default_value_t = -1, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    pub seed: i64,
+
+    /// Keep the K best tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 40)]
+    pub top_k: usize,
+
+    /// Keep the fewest best tokens that reach this probability together; 1 for all
+    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = share)]
+    pub top_p: f32,
+
+    /// Keep tokens with at least this share of the best probability; 0 for all
+    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share)]
+    pub min_p: f32,
+
+    /// Penalty on tokens that came up lately; 1 for none
+    #[arg(long, value_name = "PENALTY", default_value_t = 1.0, value_parser = above_zero)]
+    pub repeat_penalty: f32,
+
+    /// How many of the last tokens count as lately; 0 for none, -1 for all
+    #[arg(long, value_name = "TOKENS", default_value_t = 64, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    pub repeat_last_n: i64,
+
+    /// Penalty for each time a token came up lately
+    #[arg(long, value_name = "PENALTY", default_value_t = 0.0, allow_negative_numbers = true, value_parser = finite)]
+    pub frequency_penalty: f32,
+
+    /// Penalty if a token came up lately
+    #[arg(long, value_name = "PENALTY", default_value_t = 0.0, allow_negative_numbers = true, value_parser = finite)]
+    pub presence_penalty: f32,
+
+    /// Add to a token's logit: 42+1.5, 42-3, or 42-inf to rule it out; may be repeated
+    #[arg(short, long, value_name = "ID±BIAS")]
+    pub logit_bias: Vec<LogitBias>,
+
+    /// End the text in front of this; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+
+    /// Never choose a token that ends the text
+    #[arg(long)]
+    pub ignore_eos: bool,
+}
+
+/// A token id and what is added to its logit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogitBias {
+    pub token: u32,
+    pub bias: f32,
+}
+
+impl FromStr for LogitBias {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "it takes a token id and a bias, such as 42+1.5 or 42-inf".to_owned();
+        let sign = text.find(['+', '-']).ok_or_else(wrong)?;
+        let token = text[..sign].trim().parse().map_err(|_| wrong())?;
+        let bias: f32 = text[sign..].trim().parse().map_err(|_| wrong())?;
+        if bias.is_nan() || bias == f32::INFINITY {
+            return Err(wrong());
+        }
+        Ok(LogitBias { token, bias })
+    }
+}
+
+fn number(text: &str, expected: &str, accept: impl Fn(f32) -> bool) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|&number: &f32| accept(number))
+        .ok_or_else(|| format!("it takes {expected}"))
+}
+
+fn at_least_zero(text: &str) -> Result<f32, String> {
+    number(text, "a number of at least 0", |number| number >= 0.0 && number.is_finite())
+}
+
+fn above_zero(text: &str) -> Result<f32, String> {
+    number(text, "a number above 0", |number| number > 0.0 && number.is_finite())
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    number(text, "a number from 0 to 1", |number| (0.0..=1.0).contains(&number))
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    number(text, "a number", f32::is_finite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logit_biases_are_written_as_in_llama_cpp() {
+        let bias = |text: &str| text.parse::<LogitBias>().map(|bias| (bias.token, bias.bias));
+        assert_eq!(bias("42+1.5"), Ok((42, 1.5)));
+        assert_eq!(bias("7-3"), Ok((7, -3.0)));
+        assert_eq!(bias("7-inf"), Ok((7, f32::NEG_INFINITY)));
+        for wrong in ["7", "+1", "x+1", "7+", "7+inf", "7+nan", "-1"] {
+            assert!(bias(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The commands, each from a job to an exit code.
+
+pub mod compare;
+pub mod run;
+pub mod score;
+
+use std::sync::atomic::Ordering;
+
+use luge::{Completion, Decoder, ExitCounts, FinishReason, Model, Session};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output;
+use crate::resolve::{ModelJob, Prompt};
+
+/// The exit code after Ctrl-C, as shells have it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Loads a model and sets up a session that Ctrl-C interrupts.
+fn session(job: &ModelJob) -> Result<Session, Failure> {
+    let model = Model::load(&job.path, &job.params)?;
+    let session = Session::new(&model, &job.session)?;
+    let flag = session.interrupt();
+    let handler = move || {
+        // The second time, whatever is still running does not listen.
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        output::say(format_args!("Ctrl-C will end the program at once: {error}"));
+    }
+    Ok(session)
+}
+
+/// The tokens of a prompt.
+fn tokens(session: &Session, prompt: &Prompt) -> Result<Vec<u32>, Failure> {
+    match prompt {
+        Prompt::Text(text) => Ok(session.model().tokenize(text, true, true)?),
+        Prompt::Ids(ids) => Ok(ids.clone()),
+    }
+}
+
+/// A completion as JSON shows it.
+#[derive(Serialize)]
+struct CompletionObject<'a> {
+    method: &'a Decoder,
+    completion_ids: &'a [u32],
+    text: &'a str,
+    finish_reason: FinishReason,
+    timings: TimingsObject,
+    exits: ExitCounts,
+    changed: &'a [usize],
+}
+
+#[derive(Serialize)]
+struct TimingsObject {
+    prompt_ms: f64,
+    decode_ms: f64,
+    tokens_per_second: f64,
+}
+
+impl<'a> CompletionObject<'a> {
+    fn new(method: &'a Decoder, completion: &'a Completion) -> Self {
+        let rounded = |number: f64| (number * 1000.0).round() / 1000.0;
+        CompletionObject {
+            method,
+            completion_ids: &completion.tokens,
+            text: &completion.text,
+            finish_reason: completion.finish_reason,
+            timings: TimingsObject {
+                prompt_ms: rounded(completion.timings.prompt.as_secs_f64() * 1000.0),
+                decode_ms: rounded(completion.timings.decode.as_secs_f64() * 1000.0),
+                tokens_per_second: rounded(completion.timings.tokens_per_second()),
+            },
+            exits: completion.exits,
+            changed: &completion.changed,
+        }
+    }
+}

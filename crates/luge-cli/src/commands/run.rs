@@ -1,0 +1,97 @@
+//! `luge run`: continue a prompt.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use luge::{Completion, Decoder, FinishReason, Session};
+use serde::Serialize;
+
+use super::{CompletionObject, INTERRUPTED, session, tokens};
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::output::{self, marked, print_json};
+use crate::resolve::RunJob;
+
+#[derive(Serialize)]
+struct RunObject<'a> {
+    model: &'a str,
+    prompt_ids: &'a [u32],
+    seed: u64,
+    #[serde(flatten)]
+    completion: CompletionObject<'a>,
+}
+
+pub fn run(job: RunJob) -> Result<ExitCode, Failure> {
+    let mut session = session(&job.model)?;
+    let decoder = session.decoder(&job.method)?;
+    let prompt = tokens(&session, &job.prompt)?;
+    let completion = match job.format {
+        Format::Text => stream(&mut session, &decoder, &prompt, &job)?,
+        Format::Json => {
+            let completion = session.generate(&decoder, &prompt, &job.options)?.finish()?;
+            print_json(&RunObject {
+                model: &job.model.path.to_string_lossy(),
+                prompt_ids: &prompt,
+                seed: job.options.sampler.seed,
+                completion: CompletionObject::new(&decoder, &completion),
+            })?;
+            completion
+        }
+    };
+    Ok(match completion.finish_reason {
+        FinishReason::Interrupted => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// Prints the text as it comes, then on standard error what there is to say.
+fn stream(
+    session: &mut Session,
+    decoder: &Decoder,
+    prompt: &[u32],
+    job: &RunJob,
+) -> Result<Completion, Failure> {
+    let ctx_size = session.ctx_size();
+    let mut generation = session.generate(decoder, prompt, &job.options)?;
+    let mut out = anstream::stdout().lock();
+    let mut result = Ok(());
+    for piece in &mut generation {
+        match piece {
+            Ok(piece) => {
+                let changed = job.show_changes && piece.changed;
+                write!(out, "{}", marked(&piece.text, changed))?;
+                out.flush()?;
+            }
+            // What was printed stays, on a line of its own.
+            Err(error) => result = Err(error),
+        }
+    }
+    writeln!(out)?;
+    out.flush()?;
+    result?;
+    let completion = generation.finish()?;
+
+    if completion.finish_reason == FinishReason::Context {
+        output::say(format_args!(
+            "the context of {ctx_size} tokens is full; --ctx-size makes it larger"
+        ));
+    }
+    if job.show_changes {
+        output::say(format_args!(
+            "{} of {} tokens chosen by {decoder} against the final layer",
+            completion.changed.len(),
+            completion.tokens.len(),
+        ));
+    }
+    let timings = &completion.timings;
+    tracing::debug!(
+        "prompt {} tokens in {:.0} ms, then {} tokens at {:.1} a second, {} exits evaluated, {} skipped",
+        prompt.len(),
+        timings.prompt.as_secs_f64() * 1000.0,
+        timings.tokens,
+        timings.tokens_per_second(),
+        completion.exits.evaluated,
+        completion.exits.skipped,
+    );
+    Ok(completion)
+}

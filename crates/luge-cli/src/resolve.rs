@@ -1,0 +1,205 @@
+//! From the command line to jobs: defaults filled in, prompts read, methods
+//! parsed and checked. Nothing is loaded yet.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, IsTerminal, Read};
+use std::path::PathBuf;
+
+use luge::{
+    FlashAttention, GenerateOptions, METHODS, MethodInfo, ModelParams, Params, Pipeline,
+    SamplerOptions, SessionOptions,
+};
+
+use crate::args::{
+    CompareArgs, ContextArgs, FlashAttn, Format, ModelArgs, PromptArgs, RunArgs, SamplingArgs,
+    ScoreArgs,
+};
+use crate::failure::Failure;
+
+/// A model to load and how to set it up.
+pub struct ModelJob {
+    pub path: PathBuf,
+    pub params: ModelParams,
+    pub session: SessionOptions,
+}
+
+/// A prompt as given.
+pub enum Prompt {
+    Text(String),
+    Ids(Vec<u32>),
+}
+
+/// What `luge score` is to score.
+pub enum Pair {
+    Texts(String, String),
+    Ids(Vec<u32>, Vec<u32>),
+}
+
+pub struct RunJob {
+    pub model: ModelJob,
+    pub prompt: Prompt,
+    pub method: Pipeline,
+    pub options: GenerateOptions,
+    pub show_changes: bool,
+    pub format: Format,
+}
+
+pub struct ScoreJob {
+    pub model: ModelJob,
+    pub pair: Pair,
+    pub method: Pipeline,
+    pub format: Format,
+}
+
+pub struct CompareJob {
+    pub model: ModelJob,
+    pub prompt: Prompt,
+    /// Each method as it was written, and parsed.
+    pub methods: Vec<(String, Pipeline)>,
+    pub options: GenerateOptions,
+    pub format: Format,
+}
+
+pub fn run(args: RunArgs) -> Result<RunJob, Failure> {
+    let method = methods(&[&args.method], &args.params.0)?.remove(0);
+    Ok(RunJob {
+        model: model(args.model, &args.context),
+        prompt: prompt(args.prompt)?,
+        method,
+        options: options(args.sampling),
+        show_changes: args.show_changes,
+        format: args.format,
+    })
+}
+
+pub fn score(args: ScoreArgs) -> Result<ScoreJob, Failure> {
+    let pair = match (args.prompt, args.continuation, args.prompt_ids, args.continuation_ids) {
+        (Some(prompt), Some(continuation), None, None) => Pair::Texts(prompt, continuation),
+        (None, None, Some(prompt), Some(continuation)) => Pair::Ids(prompt.0, continuation.0),
+        _ => {
+            return Err(Failure::Usage(
+                "give prompt and continuation both as texts or both as ids".to_owned(),
+            ));
+        }
+    };
+    Ok(ScoreJob {
+        model: model(args.model, &args.context),
+        pair,
+        method: methods(&[&args.method], &args.params.0)?.remove(0),
+        format: args.format,
+    })
+}
+
+pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
+    let texts = Pipeline::split_list(&args.methods)?;
+    let pipelines = methods(&texts, &args.params.0)?;
+    let names = texts.iter().map(|text| text.trim().to_owned());
+    Ok(CompareJob {
+        model: model(args.model, &args.context),
+        prompt: prompt(args.prompt)?,
+        methods: names.zip(pipelines).collect(),
+        options: options(args.sampling),
+        format: args.format,
+    })
+}
+
+/// The methods, each with the parameters given as flags that it has. A flag
+/// that none of them has would do nothing: that is refused.
+fn methods(texts: &[&str], params: &Params) -> Result<Vec<Pipeline>, Failure> {
+    let mut used: Vec<&MethodInfo> = Vec::new();
+    for text in texts {
+        used.extend(Pipeline::methods(text)?);
+    }
+    if let Some(idle) =
+        params.names().find(|name| !used.iter().any(|method| method.has_param(name)))
+    {
+        let owners = METHODS.iter().filter(|method| method.has_param(idle));
+        let owners: Vec<_> = owners.map(|method| method.name).collect();
+        return Err(Failure::Usage(format!(
+            "--{idle} is a parameter of {} and does nothing for {}",
+            owners.join(" and "),
+            texts.join(", "),
+        )));
+    }
+    texts.iter().map(|text| Ok(Pipeline::parse(text, params)?)).collect()
+}
+
+fn model(args: ModelArgs, context: &ContextArgs) -> ModelJob {
+    ModelJob {
+        path: args.model,
+        params: ModelParams {
+            gpu_layers: args.gpu_layers.0,
+            mmap: !args.no_mmap,
+            mlock: args.mlock,
+        },
+        session: SessionOptions {
+            ctx_size: context.ctx_size,
+            threads: context.threads,
+            cache_type_k: context.cache_type_k,
+            cache_type_v: context.cache_type_v,
+            flash_attention: match context.flash_attn {
+                FlashAttn::On => FlashAttention::On,
+                FlashAttn::Off => FlashAttention::Off,
+                FlashAttn::Auto => FlashAttention::Auto,
+            },
+        },
+    }
+}
+
+fn options(args: SamplingArgs) -> GenerateOptions {
+    GenerateOptions {
+        sampler: SamplerOptions {
+            temperature: args.temp,
+            top_k: args.top_k,
+            top_p: args.top_p,
+            min_p: args.min_p,
+            repeat_penalty: args.repeat_penalty,
+            repeat_last_n: usize::try_from(args.repeat_last_n).unwrap_or(usize::MAX),
+            frequency_penalty: args.frequency_penalty,
+            presence_penalty: args.presence_penalty,
+            logit_bias: args.logit_bias.iter().map(|bias| (bias.token, bias.bias)).collect(),
+            // 32 random bits: enough, and exact in every JSON reader.
+            seed: u64::try_from(args.seed).unwrap_or_else(|_| RandomState::new().hash_one(0) >> 32),
+        },
+        max_tokens: usize::try_from(args.predict).ok(),
+        stop: args.stop,
+        ignore_eos: args.ignore_eos,
+    }
+}
+
+fn prompt(args: PromptArgs) -> Result<Prompt, Failure> {
+    if let Some(ids) = args.prompt_ids {
+        return Ok(Prompt::Ids(ids.0));
+    }
+    if let Some(file) = args.file {
+        let text = fs::read_to_string(&file).map_err(|error| {
+            Failure::Run(format!("cannot read the prompt from '{}': {error}", file.display()))
+        })?;
+        return Ok(Prompt::Text(without_last_line_break(text)));
+    }
+    match args.prompt.or(args.prompt_flag) {
+        Some(text) if text != "-" => Ok(Prompt::Text(text)),
+        None if io::stdin().is_terminal() => Err(Failure::Usage(
+            "there is no prompt: give it behind the flags, with --file, or on standard input"
+                .to_owned(),
+        )),
+        _ => {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).map_err(|error| {
+                Failure::Run(format!("cannot read the prompt from standard input: {error}"))
+            })?;
+            Ok(Prompt::Text(without_last_line_break(text)))
+        }
+    }
+}
+
+fn without_last_line_break(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
