@@ -74,7 +74,11 @@ impl<'a> ExitLogits<'a> {
     /// If `logits` does not divide evenly into rows.
     pub fn new(layers: &'a [usize], logits: &'a [f32]) -> Self {
         assert!(
-            if layers.is_empty() { logits.is_empty() } else { logits.len() % layers.len() == 0 },
+            if layers.is_empty() {
+                logits.is_empty()
+            } else {
+                logits.len().is_multiple_of(layers.len())
+            },
             "{} logits are not {} equal rows",
             logits.len(),
             layers.len(),

@@ -259,7 +259,7 @@ impl KeyReader<'_> {
                 let kind = self.u32()?;
                 let count = self.u64()?;
                 match value_size(kind as sys::gguf_type) {
-                    Some(size) => self.skip(count.checked_mul(size).unwrap_or(u64::MAX)),
+                    Some(size) => self.skip(count.saturating_mul(size)),
                     None => (0..count).try_for_each(|_| self.skip_value(kind, false)),
                 }
             }

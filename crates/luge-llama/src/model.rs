@@ -240,10 +240,10 @@ fn check_sizes(gguf: &Gguf, architecture: &str) -> Result<(), String> {
     }
     let head = size("attention.key_length")
         .or_else(|| Some(size("embedding_length")? / size("attention.head_count")?));
-    if let (Some(rotated), Some(head)) = (size("rope.dimension_count"), head) {
-        if rotated > head {
-            return Err(format!("it rotates {rotated} of a head's {head} dimensions"));
-        }
+    if let (Some(rotated), Some(head)) = (size("rope.dimension_count"), head)
+        && rotated > head
+    {
+        return Err(format!("it rotates {rotated} of a head's {head} dimensions"));
     }
     if let Some(tokens) = gguf.strings("tokenizer.ggml.tokens") {
         let mut seen = HashSet::new();

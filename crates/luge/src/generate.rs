@@ -197,7 +197,7 @@ impl Generation<'_> {
     /// # Errors
     /// As the iterator.
     pub fn finish(mut self) -> Result<Completion, Error> {
-        while let Some(piece) = self.next() {
+        for piece in self.by_ref() {
             piece?;
         }
         let tokens = self.history.split_off(self.prompt_length);
