@@ -1,0 +1,217 @@
+//! What decoding with luge costs, against llama.cpp alone in the same process.
+//!
+//! ```text
+//! cargo bench --bench cost -- MODEL.gguf [ROUNDS] [TOKENS]
+//! ```
+//!
+//! The bare loop is what a minimal llama.cpp program does: decode one token,
+//! take the best logit, decode that. Every contestant continues the same prompt
+//! for the same number of tokens, in turns, so that a machine whose speed drifts
+//! treats all alike; ratios are taken round by round and their median is shown.
+//! The second table says where a SLED step's time goes.
+
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use llama_cpp_sys_2 as sys;
+use luge::{GenerateOptions, Model, ModelParams, Pipeline, Session, SessionOptions};
+use luge_decoding::{layer_vote, top_k};
+use luge_llama::{Batch, Context, ContextParams, ExitSpec};
+
+const PROMPT_LENGTH: u32 = 32;
+const METHODS: [&str; 5] = ["greedy", "sled(evolution-rate=0)", "sled", "dola", "ensemble"];
+
+fn main() {
+    // Cargo adds `--bench` to what it passes on.
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/parity/llama.gguf");
+    let path = PathBuf::from(args.next().unwrap_or_else(|| own.to_owned()));
+    let mut number = |default: usize| {
+        args.next().map_or(default, |text| text.parse().expect("ROUNDS and TOKENS are numbers"))
+    };
+    let (rounds, tokens) = (number(9), number(24));
+    let threads = num_threads();
+
+    let model = Model::load(&path, &ModelParams::default()).expect("the model loads");
+    let vocab = model.n_vocab() as u32;
+    let prompt: Vec<u32> = (0..PROMPT_LENGTH).map(|index| 5 + index * 7 % (vocab - 5)).collect();
+    println!(
+        "{}: {} blocks, vocabulary {vocab}, {threads} threads, {rounds} rounds of {tokens} tokens",
+        path.display(),
+        model.n_layers(),
+    );
+
+    let mut bare = BareLoop::new(&path, threads);
+    let options =
+        SessionOptions { ctx_size: Some(512), threads: Some(threads), ..Default::default() };
+    let mut sessions: Vec<_> = METHODS
+        .iter()
+        .map(|text| {
+            let session = Session::new(&model, &options).expect("a session");
+            let pipeline: Pipeline = text.parse().expect("a method");
+            let decoder = session.decoder(&pipeline).expect("a decoder");
+            (session, decoder)
+        })
+        .collect();
+    let generate = GenerateOptions {
+        max_tokens: Some(tokens + 1),
+        ignore_eos: false,
+        ..GenerateOptions::default()
+    };
+
+    // One round more, not counted, to fault in the model's pages.
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); METHODS.len() + 1];
+    for round in 0..=rounds {
+        let mut record = |place: usize, time: f64| {
+            if round > 0 {
+                times[place].push(time);
+            }
+        };
+        record(0, bare.run(&prompt, tokens));
+        for (place, (session, decoder)) in sessions.iter_mut().enumerate() {
+            let generation = session.generate(decoder, &prompt, &generate).expect("it generates");
+            let done = generation.finish().expect("it generates");
+            // The first token needs no computation of its own.
+            let computed = done.tokens.len().saturating_sub(1).max(1);
+            record(place + 1, done.timings.decode.as_secs_f64() / computed as f64);
+        }
+    }
+
+    println!("\n{:26}{:>12}{:>14}", "", "ms a token", "speed of bare");
+    for (name, own) in std::iter::once(&"bare llama.cpp").chain(&METHODS).zip(&times) {
+        let ratios = times[0].iter().zip(own).map(|(bare, own)| bare / own).collect();
+        println!("{name:26}{:>12.3}{:>14.3}", median(own.clone()) * 1e3, median(ratios));
+    }
+    breakdown(&model, threads, &prompt, rounds);
+}
+
+/// One decode step in parts: the transformer, the exit head, SLED's sums.
+fn breakdown(model: &Model, threads: u32, prompt: &[u32], rounds: usize) {
+    let params = ContextParams { n_ctx: 512, threads, ..ContextParams::default() };
+    let mut context = Context::new(model, &params).expect("a context");
+    let layers: Vec<usize> = (0..model.n_layers()).collect();
+    context
+        .set_exits(&ExitSpec { layers: layers.clone(), final_norm: false, softcap: true })
+        .expect("the exits are to be had");
+    context.decode(&Batch::run(prompt, 0, 0, |_| false)).expect("it decodes");
+
+    let mut parts: [Vec<f64>; 4] = Default::default();
+    for round in 0..=rounds {
+        let position = PROMPT_LENGTH + round as u32;
+        let (decode, ()) = timed(|| {
+            context.decode(&Batch::run(&[7], position, 0, |_| true)).expect("it decodes");
+        });
+        let (head, ()) = timed(|| {
+            context.exit_logits(0).expect("the exits");
+        });
+        let last = context.logits(0).to_vec();
+        let (select, top) = timed(|| top_k(&last, 10));
+        let exits = context.exit_logits(0).expect("the exits");
+        let (votes, mass) = timed(|| {
+            let rows = exits.chunks(last.len());
+            rows.filter_map(|row| layer_vote(row, &last, &top)).flatten().sum::<f64>()
+        });
+        assert!(mass.is_finite());
+        if round > 0 {
+            for (part, time) in parts.iter_mut().zip([decode, head, select, votes]) {
+                part.push(time.as_secs_f64());
+            }
+        }
+    }
+    println!("\n{:26}{:>12}", "a step of SLED", "ms");
+    let names = ["transformer, with taps", "exit head", "top-k", "sums over the vocabulary"];
+    for (name, part) in names.iter().zip(parts) {
+        println!("{name:26}{:>12.3}", median(part) * 1e3);
+    }
+    println!("{:26}{:>9.1} MB", "memory for exits", context.exit_memory() as f64 / 1e6);
+}
+
+fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let result = run();
+    (start.elapsed(), result)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn num_threads() -> u32 {
+    std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32)
+}
+
+/// llama.cpp without luge: a context, a batch of one token, an arg max.
+struct BareLoop {
+    model: *mut sys::llama_model,
+    context: *mut sys::llama_context,
+    threadpool: *mut sys::ggml_threadpool,
+    vocab: usize,
+}
+
+impl BareLoop {
+    fn new(path: &std::path::Path, threads: u32) -> Self {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path");
+        // SAFETY: plain parameters, live pointers; the file has just been loaded
+        // by luge, which examined it.
+        unsafe {
+            let model =
+                sys::llama_model_load_from_file(path.as_ptr(), sys::llama_model_default_params());
+            let mut params = sys::llama_context_default_params();
+            params.n_ctx = 512;
+            params.n_threads = threads as i32;
+            params.n_threads_batch = threads as i32;
+            params.no_perf = true;
+            let context = sys::llama_init_from_model(model, params);
+            let mut pool = sys::ggml_threadpool_params_default(threads as i32);
+            let threadpool = sys::ggml_threadpool_new(&mut pool);
+            sys::llama_attach_threadpool(context, threadpool, threadpool);
+            let vocab = sys::llama_vocab_n_tokens(sys::llama_model_get_vocab(model)) as usize;
+            BareLoop { model, context, threadpool, vocab }
+        }
+    }
+
+    /// Seconds a token.
+    fn run(&mut self, prompt: &[u32], tokens: usize) -> f64 {
+        let mut ids: Vec<i32> = prompt.iter().map(|&id| id as i32).collect();
+        // SAFETY: the context is live; batches point to `ids` and `next`, which
+        // outlive the calls; the last token of a batch always has logits.
+        unsafe {
+            sys::llama_memory_clear(sys::llama_get_memory(self.context), true);
+            let batch = sys::llama_batch_get_one(ids.as_mut_ptr(), ids.len() as i32);
+            assert_eq!(sys::llama_decode(self.context, batch), 0);
+            let start = Instant::now();
+            for _ in 0..tokens {
+                let logits = sys::llama_get_logits_ith(self.context, -1);
+                let logits = std::slice::from_raw_parts(logits, self.vocab);
+                let mut next = best(logits) as i32;
+                let batch = sys::llama_batch_get_one(&mut next, 1);
+                assert_eq!(sys::llama_decode(self.context, batch), 0);
+            }
+            sys::llama_synchronize(self.context);
+            start.elapsed().as_secs_f64() / tokens as f64
+        }
+    }
+}
+
+impl Drop for BareLoop {
+    fn drop(&mut self) {
+        // SAFETY: all three are live and owned; the context goes first.
+        unsafe {
+            sys::llama_free(self.context);
+            sys::ggml_threadpool_free(self.threadpool);
+            sys::llama_model_free(self.model);
+        }
+    }
+}
+
+fn best(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, &logit) in logits.iter().enumerate() {
+        if logit > logits[best] {
+            best = index;
+        }
+    }
+    best
+}

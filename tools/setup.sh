@@ -1,0 +1,45 @@
+#!/bin/sh
+# Sees to what the build needs from the system: a C++ compiler, cmake, libclang
+# and Rust. Installs Debian's packages where it may, otherwise names them.
+set -eu
+
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return 0
+    for directory in /usr/lib /usr/lib64 /usr/local/lib /usr/lib/*-linux-gnu /usr/lib/llvm*/lib \
+        /opt/homebrew/opt/llvm/lib /Library/Developer/CommandLineTools/usr/lib \
+        /Applications/Xcode.app/Contents/Developer/Toolchains/*/usr/lib; do
+        for library in "$directory"/libclang.so* "$directory"/libclang-[0-9]*.so* \
+            "$directory"/libclang.dylib; do
+            [ -e "$library" ] && return 0
+        done
+    done
+    return 1
+}
+
+missing=
+command -v c++ >/dev/null && command -v make >/dev/null || missing="$missing build-essential"
+command -v cmake >/dev/null || missing="$missing cmake"
+has_libclang || missing="$missing libclang-dev"
+
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "luge needs, under your system's names:$missing" >&2
+        exit 1
+    elif [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif command -v sudo >/dev/null; then
+        as_root=sudo
+    else
+        echo "luge needs these packages; as root: apt-get install$missing" >&2
+        exit 1
+    fi
+    echo "installing$missing"
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086 # one word a package
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "luge needs Rust 1.88 or newer: see https://rustup.rs" >&2
+    exit 1
+fi
