@@ -75,6 +75,8 @@ pub(crate) struct Capture {
     rows_before: usize,
     /// Rows in the current micro-batch.
     rows: usize,
+    /// Whether any of them is an output.
+    watching: bool,
     /// Whether the current micro-batch has been gone through.
     finished: bool,
     /// `[outputs × layers × width]`.
@@ -100,6 +102,7 @@ impl Capture {
             outputs: Vec::new(),
             rows_before: 0,
             rows: 0,
+            watching: false,
             finished: true,
             states: Vec::new(),
             copied: 0,
@@ -148,13 +151,21 @@ impl Capture {
             self.rows_before += self.rows;
             self.rows = usize::try_from(tensor.ne[1]).unwrap_or(0);
             self.finished = false;
-            return self.place(0).is_some();
+            self.watching = self.micro_batch().0.iter().any(Option::is_some);
+            return self.watching && self.place(0).is_some();
         }
         if name == b"result_output" {
             self.finished = true;
             return false;
         }
-        block_output(name).is_some_and(|layer| self.place(layer).is_some())
+        self.watching && block_output(name).is_some_and(|layer| self.place(layer).is_some())
+    }
+
+    /// Of the current micro-batch, each row's number among the outputs; and the
+    /// states of all outputs.
+    fn micro_batch(&mut self) -> (&[Option<usize>], &mut [f32]) {
+        let rows = self.rows_before..self.rows_before + self.rows;
+        (self.outputs.get(rows).unwrap_or_default(), &mut self.states)
     }
 
     /// Copies the outputs' rows of a node that was asked for.
@@ -162,31 +173,28 @@ impl Capture {
         let name = name_of(tensor).to_bytes();
         let layer = block_output(name).unwrap_or(0);
         let Some(place) = self.place(layer) else { return };
-        let rows = self.rows_before..self.rows_before + self.rows;
-        let outputs = self.outputs.get(rows).unwrap_or_default();
+        let (rows, layers, width) = (self.rows, self.layers, self.width);
+        let (outputs, states) = self.micro_batch();
         let count = outputs.iter().flatten().count();
         let carried = usize::try_from(tensor.ne[1]).unwrap_or(0);
 
         if tensor.type_ != sys::GGML_TYPE_F32
             || tensor.nb[0] != size_of::<f32>()
-            || tensor.ne[0] as usize != self.width
-            || (carried != self.rows && carried != count)
+            || tensor.ne[0] as usize != width
+            || (carried != rows && carried != count)
         {
             let name = String::from_utf8_lossy(name);
             let shape = &tensor.ne[..2];
             self.surprise.get_or_insert_with(|| {
-                format!(
-                    "node {name} has shape {shape:?}, with {count} outputs of {} rows",
-                    self.rows
-                )
+                format!("node {name} has shape {shape:?}, with {count} outputs of {rows} rows")
             });
             return;
         }
         let wanted = outputs.iter().enumerate().filter_map(|(row, output)| Some((row, (*output)?)));
         for (number, (row, output)) in wanted.enumerate() {
-            let row = if carried == self.rows { row } else { number };
-            let start = (output * self.layers + place) * self.width;
-            let Some(state) = self.states.get_mut(start..start + self.width) else { return };
+            let row = if carried == rows { row } else { number };
+            let start = (output * layers + place) * width;
+            let Some(state) = states.get_mut(start..start + width) else { return };
             // SAFETY: the tensor has been computed; row `row` lies within its
             // `carried` rows, `width` contiguous floats at a stride of `nb[1]`.
             unsafe {
@@ -197,8 +205,8 @@ impl Capture {
                     size_of_val(state),
                 );
             }
-            self.copied += 1;
         }
+        self.copied += count;
     }
 
     fn place(&self, layer: usize) -> Option<usize> {

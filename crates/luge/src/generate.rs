@@ -83,21 +83,21 @@ pub struct Completion {
 /// How long a generation took.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timings {
-    /// Computing the prompt.
+    /// From the call to the first token: computing the prompt, choosing the token.
     pub prompt: Duration,
     /// Prompt tokens that had to be computed; the others were in the KV cache.
     pub prompt_computed: usize,
-    /// Choosing and computing the generated tokens.
+    /// From the first token to the last.
     pub decode: Duration,
     /// Generated tokens.
     pub tokens: usize,
 }
 
 impl Timings {
-    /// Generated tokens a second.
+    /// Tokens a second after the first; 0 where there are none.
     pub fn tokens_per_second(&self) -> f64 {
         let seconds = self.decode.as_secs_f64();
-        if seconds > 0.0 { self.tokens as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 { self.tokens.saturating_sub(1) as f64 / seconds } else { 0.0 }
     }
 }
 
@@ -306,8 +306,10 @@ impl Iterator for Generation<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         if self.finished.is_none() {
             let start = Instant::now();
+            let first = self.tokens().is_empty();
             let result = self.advance();
-            self.timings.decode += start.elapsed();
+            *(if first { &mut self.timings.prompt } else { &mut self.timings.decode }) +=
+                start.elapsed();
             match result {
                 Ok(Some(piece)) => return Some(Ok(piece)),
                 Ok(None) => {}

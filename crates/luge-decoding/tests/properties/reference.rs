@@ -13,9 +13,8 @@ use super::models::Model;
 /// The rounding error of a cosine.
 const ROUNDING: f64 = 2e-6;
 
-/// The rounding error of a log-sum-exp. The crate sums 256 terms at most in
-/// `f32`; beside a token that has almost all probability, each may lose 2⁻²⁴.
-pub const NORM_ROUNDING: f64 = 256.0 / (1u64 << 24) as f64;
+/// The rounding error of a log-sum-exp.
+pub const NORM_ROUNDING: f64 = 2e-6;
 
 /// Logits, and how far from them a result may lie, beside 2e-6 of its size.
 #[derive(Debug, Clone)]
