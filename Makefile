@@ -23,7 +23,7 @@ test: setup
 
 # make bench MODEL=model.gguf
 bench: setup
-	cargo bench --locked -p luge-llama --bench cost -- $(MODEL)
+	cargo bench --locked -p luge --bench cost -- $(MODEL)
 
 # The picture in README.md.
 picture: build

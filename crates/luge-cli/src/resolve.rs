@@ -12,8 +12,8 @@ use luge::{
 };
 
 use crate::args::{
-    CompareArgs, ContextArgs, FlashAttn, Format, ModelArgs, PromptArgs, RunArgs, SamplingArgs,
-    ScoreArgs,
+    CompareArgs, ContextArgs, FlashAttn, Format, MethodArgs, ModelArgs, PromptArgs, RunArgs,
+    SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
 
@@ -62,11 +62,10 @@ pub struct CompareJob {
 }
 
 pub fn run(args: RunArgs) -> Result<RunJob, Failure> {
-    let method = methods(&[&args.method], &args.params.0)?.remove(0);
     Ok(RunJob {
         model: model(args.model, &args.context),
         prompt: prompt(args.prompt)?,
-        method,
+        method: method(args.method)?,
         options: options(args.sampling),
         show_changes: args.show_changes,
         format: args.format,
@@ -86,7 +85,7 @@ pub fn score(args: ScoreArgs) -> Result<ScoreJob, Failure> {
     Ok(ScoreJob {
         model: model(args.model, &args.context),
         pair,
-        method: methods(&[&args.method], &args.params.0)?.remove(0),
+        method: method(args.method)?,
         format: args.format,
     })
 }
@@ -102,6 +101,10 @@ pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
         options: options(args.sampling),
         format: args.format,
     })
+}
+
+fn method(args: MethodArgs) -> Result<Pipeline, Failure> {
+    Ok(methods(&[&args.method], &args.params.0)?.remove(0))
 }
 
 /// The methods, each with the parameters given as flags that it has. A flag

@@ -23,6 +23,8 @@
 //! the project is in this crate.
 
 mod backend;
+#[cfg(feature = "bare")]
+pub mod bare;
 mod batch;
 mod context;
 mod error;

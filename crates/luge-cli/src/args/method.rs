@@ -4,6 +4,17 @@
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use luge::{METHODS, ParamSpec, Params};
 
+/// The method of commands that take one.
+#[derive(Debug, Args)]
+pub struct MethodArgs {
+    /// Decoding method, or several in a row: sled, dola, ensemble, greedy,
+    /// sled+dola, or with parameters 'sled(layers=0..16)+dola'
+    #[arg(long, value_name = "METHOD", default_value = "sled", help_heading = "Method")]
+    pub method: String,
+    #[command(flatten)]
+    pub params: MethodParams,
+}
+
 /// Parameters given as flags, for every stage that has them.
 #[derive(Debug, Default)]
 pub struct MethodParams(pub Params);

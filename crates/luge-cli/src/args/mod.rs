@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
-pub use method::MethodParams;
+pub use method::{MethodArgs, MethodParams};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
 pub use prompt::{IdList, PromptArgs};
 pub use sampling::SamplingArgs;
@@ -54,12 +54,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub prompt: PromptArgs,
 
-    /// Decoding method, or several in a row: sled, dola, ensemble, greedy,
-    /// sled+dola, or with parameters 'sled(layers=0..16)+dola'
-    #[arg(long, value_name = "METHOD", default_value = "sled", help_heading = "Method")]
-    pub method: String,
     #[command(flatten)]
-    pub params: MethodParams,
+    pub method: MethodArgs,
 
     /// Mark each token where the method chose otherwise than the final layer
     #[arg(long, help_heading = "Output")]
@@ -92,12 +88,8 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "IDS", requires = "prompt_ids", conflicts_with = "continuation")]
     pub continuation_ids: Option<IdList>,
 
-    /// Decoding method, or several in a row: sled, dola, ensemble, greedy,
-    /// sled+dola, or with parameters 'sled(layers=0..16)+dola'
-    #[arg(long, value_name = "METHOD", default_value = "sled", help_heading = "Method")]
-    pub method: String,
     #[command(flatten)]
-    pub params: MethodParams,
+    pub method: MethodArgs,
 
     /// Output: a table, or one JSON object
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]

@@ -10,16 +10,16 @@
 //! treats all alike; ratios are taken round by round and their median is shown.
 //! The second table says where a SLED step's time goes.
 
-use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use llama_cpp_sys_2 as sys;
 use luge::{GenerateOptions, Model, ModelParams, Pipeline, Session, SessionOptions};
 use luge_decoding::{layer_vote, top_k};
+use luge_llama::bare::BareLoop;
 use luge_llama::{Batch, Context, ContextParams, ExitSpec};
 
 const PROMPT_LENGTH: u32 = 32;
+const CTX_SIZE: u32 = 512;
 const METHODS: [&str; 5] = ["greedy", "sled(evolution-rate=0)", "sled", "dola", "ensemble"];
 
 fn main() {
@@ -42,9 +42,9 @@ fn main() {
         model.n_layers(),
     );
 
-    let mut bare = BareLoop::new(&path, threads);
+    let mut bare = BareLoop::new(&path, CTX_SIZE, threads).expect("it loads");
     let options =
-        SessionOptions { ctx_size: Some(512), threads: Some(threads), ..Default::default() };
+        SessionOptions { ctx_size: Some(CTX_SIZE), threads: Some(threads), ..Default::default() };
     let mut sessions: Vec<_> = METHODS
         .iter()
         .map(|text| {
@@ -68,7 +68,7 @@ fn main() {
                 times[place].push(time);
             }
         };
-        record(0, bare.run(&prompt, tokens));
+        record(0, bare.run(&prompt, tokens).expect("it decodes").as_secs_f64() / tokens as f64);
         for (place, (session, decoder)) in sessions.iter_mut().enumerate() {
             let generation = session.generate(decoder, &prompt, &generate).expect("it generates");
             let done = generation.finish().expect("it generates");
@@ -88,7 +88,7 @@ fn main() {
 
 /// One decode step in parts: the transformer, the exit head, SLED's sums.
 fn breakdown(model: &Model, threads: u32, prompt: &[u32], rounds: usize) {
-    let params = ContextParams { n_ctx: 512, threads, ..ContextParams::default() };
+    let params = ContextParams { n_ctx: CTX_SIZE, threads, ..ContextParams::default() };
     let mut context = Context::new(model, &params).expect("a context");
     let layers: Vec<usize> = (0..model.n_layers()).collect();
     context
@@ -140,78 +140,4 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn num_threads() -> u32 {
     std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32)
-}
-
-/// llama.cpp without luge: a context, a batch of one token, an arg max.
-struct BareLoop {
-    model: *mut sys::llama_model,
-    context: *mut sys::llama_context,
-    threadpool: *mut sys::ggml_threadpool,
-    vocab: usize,
-}
-
-impl BareLoop {
-    fn new(path: &std::path::Path, threads: u32) -> Self {
-        let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path");
-        // SAFETY: plain parameters, live pointers; the file has just been loaded
-        // by luge, which examined it.
-        unsafe {
-            let model =
-                sys::llama_model_load_from_file(path.as_ptr(), sys::llama_model_default_params());
-            let mut params = sys::llama_context_default_params();
-            params.n_ctx = 512;
-            params.n_threads = threads as i32;
-            params.n_threads_batch = threads as i32;
-            params.no_perf = true;
-            let context = sys::llama_init_from_model(model, params);
-            let mut pool = sys::ggml_threadpool_params_default(threads as i32);
-            let threadpool = sys::ggml_threadpool_new(&mut pool);
-            sys::llama_attach_threadpool(context, threadpool, threadpool);
-            let vocab = sys::llama_vocab_n_tokens(sys::llama_model_get_vocab(model)) as usize;
-            BareLoop { model, context, threadpool, vocab }
-        }
-    }
-
-    /// Seconds a token.
-    fn run(&mut self, prompt: &[u32], tokens: usize) -> f64 {
-        let mut ids: Vec<i32> = prompt.iter().map(|&id| id as i32).collect();
-        // SAFETY: the context is live; batches point to `ids` and `next`, which
-        // outlive the calls; the last token of a batch always has logits.
-        unsafe {
-            sys::llama_memory_clear(sys::llama_get_memory(self.context), true);
-            let batch = sys::llama_batch_get_one(ids.as_mut_ptr(), ids.len() as i32);
-            assert_eq!(sys::llama_decode(self.context, batch), 0);
-            let start = Instant::now();
-            for _ in 0..tokens {
-                let logits = sys::llama_get_logits_ith(self.context, -1);
-                let logits = std::slice::from_raw_parts(logits, self.vocab);
-                let mut next = best(logits) as i32;
-                let batch = sys::llama_batch_get_one(&mut next, 1);
-                assert_eq!(sys::llama_decode(self.context, batch), 0);
-            }
-            sys::llama_synchronize(self.context);
-            start.elapsed().as_secs_f64() / tokens as f64
-        }
-    }
-}
-
-impl Drop for BareLoop {
-    fn drop(&mut self) {
-        // SAFETY: all three are live and owned; the context goes first.
-        unsafe {
-            sys::llama_free(self.context);
-            sys::ggml_threadpool_free(self.threadpool);
-            sys::llama_model_free(self.model);
-        }
-    }
-}
-
-fn best(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, &logit) in logits.iter().enumerate() {
-        if logit > logits[best] {
-            best = index;
-        }
-    }
-    best
 }
