@@ -14,6 +14,9 @@ use crate::graph::{ModelGraph, Obstacle, without_softcap};
 use crate::taps::{self, Capture, Taps};
 use crate::{Batch, Error, Model};
 
+/// Architectures whose graph llama.cpp cannot build for a batch without outputs.
+const NEEDS_AN_OUTPUT: [&str; 1] = ["chameleon"];
+
 /// How to make a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextParams {
@@ -431,6 +434,9 @@ impl Context {
         let mut sequence_pointers: Vec<*mut i32> =
             sequences.iter_mut().map(std::ptr::from_mut).collect();
         let mut outputs: Vec<i8> = tokens.iter().map(|token| i8::from(token.output)).collect();
+        if NEEDS_AN_OUTPUT.contains(&self.model.architecture()) && !outputs.contains(&1) {
+            outputs[tokens.len() - 1] = 1;
+        }
         let raw = sys::llama_batch {
             n_tokens: tokens.len() as i32,
             token: ids.as_mut_ptr(),

@@ -8,8 +8,9 @@
 //! * **the hidden states.** State i ≥ 1 is the node `l_out-(i−1)`. State 0 has
 //!   no one name: it is the embedding after whatever the model does to it
 //!   before block 0 (a scale, a norm, a position embedding). In the graph: from
-//!   the token look-up on, follow the one node that reads it until several do.
-//!   There the residual stream forks into block 0.
+//!   the token look-up on, follow the one node that reads it until several do;
+//!   there the residual stream forks into block 0. Or until one reads a weight
+//!   of block 0.
 //! * **the LM head**, as a recipe: the chain of operations from `result_norm`
 //!   to `result_output`, that is the product with the output matrix and
 //!   whatever comes with it (bias, scale, softcap).
@@ -147,16 +148,14 @@ impl<'a> Reader<'a> {
         self.by_name.get(name).map(|&index| &self.nodes[index])
     }
 
-    /// The node that a source is. Where a graph is split over devices, a node's
-    /// source may be a copy named `DEVICE#NODE#NUMBER`.
+    /// The node that a source is, or is a copy of.
     fn node(&self, source: *mut sys::ggml_tensor) -> Option<usize> {
         if let Some(&index) = self.by_address.get(&source.cast_const()) {
             return Some(index);
         }
         let name = leaf_name(source);
-        let (_, rest) = name.split_once('#')?;
-        let (original, _) = rest.rsplit_once('#')?;
-        self.by_name.get(original).copied()
+        let original = without_device(&name);
+        (original != name).then(|| self.by_name.get(original).copied()).flatten()
     }
 
     /// The name and width of hidden state 0: see the module's description.
@@ -164,29 +163,54 @@ impl<'a> Reader<'a> {
         let is_lookup = |node: &Node| {
             node.op == sys::GGML_OP_GET_ROWS
                 && node.sources.len() >= 2
-                && leaf_name(node.sources[0]).ends_with("token_embd.weight")
-                && leaf_name(node.sources[1]).ends_with("inp_tokens")
+                && without_device(&leaf_name(node.sources[0])) == "token_embd.weight"
+                && without_device(&leaf_name(node.sources[1])) == "inp_tokens"
         };
-        let mut at = self
+        let lookup = self
             .nodes
             .iter()
             .position(is_lookup)
             .ok_or_else(|| Obstacle::Taps("its graph has no token embedding".to_owned()))?;
-        loop {
-            let mut readers = self.nodes.iter().enumerate().filter(|(_, node)| {
-                node.sources.iter().any(|&source| self.node(source) == Some(at))
-            });
-            match (readers.next(), readers.next()) {
-                // Names of a block's nodes end in the block's number.
-                (Some((next, node)), None) if !node.name.ends_with("-0") => at = next,
-                _ => break,
-            }
+        let mut chain = vec![lookup];
+        while let Some(next) = self.only_reader(chain[chain.len() - 1]) {
+            chain.push(next);
         }
-        let node = &self.nodes[at];
+        // Where the residual stream does not fork, the chain runs on into block
+        // 0: cut it in front of the block's first weight, and of the norm whose
+        // weight that is.
+        if let Some(begun) = chain.iter().position(|&index| self.reads_block(index)) {
+            chain.truncate(begun);
+            self.drop_last_while(&mut chain, &[sys::GGML_OP_NORM, sys::GGML_OP_RMS_NORM]);
+        }
+        self.drop_last_while(&mut chain, &[sys::GGML_OP_RESHAPE, sys::GGML_OP_VIEW]);
+        let node = &self.nodes[*chain.last().unwrap_or(&lookup)];
         if node.shape[2..] != [1, 1] {
             return Err(Obstacle::Taps("its embedding is not one vector a token".to_owned()));
         }
         Ok((&node.name, node.shape[0]))
+    }
+
+    /// The one node that reads a node, if it is one.
+    fn only_reader(&self, at: usize) -> Option<usize> {
+        let reads = |node: &Node| node.sources.iter().any(|&source| self.node(source) == Some(at));
+        let mut readers = (0..self.nodes.len()).filter(|&index| reads(&self.nodes[index]));
+        match (readers.next(), readers.next()) {
+            (Some(next), None) => Some(next),
+            _ => None,
+        }
+    }
+
+    /// Whether a node reads a weight of a transformer block.
+    fn reads_block(&self, at: usize) -> bool {
+        let is_block = |name: String| without_device(&name).starts_with("blk.");
+        self.nodes[at].sources.iter().any(|&source| is_block(leaf_name(source)))
+    }
+
+    /// Shortens a chain of nodes while its last is one of these operations.
+    fn drop_last_while(&self, chain: &mut Vec<usize>, ops: &[sys::ggml_op]) {
+        while chain.len() > 1 && ops.contains(&self.nodes[chain[chain.len() - 1]].op) {
+            chain.pop();
+        }
     }
 
     /// The head's recipe and the node it starts from.
@@ -268,6 +292,13 @@ impl<'a> Reader<'a> {
             Obstacle::Head(format!("{} reads {}, no node", reader.name, leaf_name(source)))
         })
     }
+}
+
+/// The name of the original: where a graph is split over devices, a source may
+/// be a copy named `DEVICE#NAME#NUMBER`.
+fn without_device(name: &str) -> &str {
+    let original = || Some(name.split_once('#')?.1.rsplit_once('#')?.0);
+    original().unwrap_or(name)
 }
 
 /// The name of a source tensor of a live graph.

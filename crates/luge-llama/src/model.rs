@@ -230,7 +230,7 @@ fn check_sizes(gguf: &Gguf, architecture: &str) -> Result<(), String> {
     const MAX_BLOCKS: u32 = 512;
     let size = |name: &str| gguf.u32(&format!("{architecture}.{name}"));
 
-    for name in ["block_count", "embedding_length", "context_length", "attention.head_count"] {
+    for name in ["block_count", "embedding_length", "context_length"] {
         if size(name) == Some(0) {
             return Err(format!("its {architecture}.{name} is 0"));
         }
@@ -239,7 +239,8 @@ fn check_sizes(gguf: &Gguf, architecture: &str) -> Result<(), String> {
         return Err(format!("it claims to have {blocks} blocks"));
     }
     let head = size("attention.key_length")
-        .or_else(|| Some(size("embedding_length")? / size("attention.head_count")?));
+        // Recurrent models have 0 attention heads.
+        .or_else(|| size("embedding_length")?.checked_div(size("attention.head_count")?));
     if let (Some(rotated), Some(head)) = (size("rope.dimension_count"), head)
         && rotated > head
     {

@@ -59,19 +59,9 @@ fn told(completion: Completion) -> (Vec<u32>, String, FinishReason, Vec<usize>) 
     (completion.tokens, completion.text, completion.finish_reason, completion.changed)
 }
 
-/// Ids below `vocab` that look random and are the same every time.
-fn noise(count: usize, vocab: u32) -> Vec<u32> {
-    let step = |state: &mut u32| {
-        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        Some(3 + (*state >> 8) % (vocab - 3))
-    };
-    std::iter::repeat_with({
-        let mut state = 1;
-        move || step(&mut state)
-    })
-    .map_while(|token| token)
-    .take(count)
-    .collect()
+/// Ids of words and characters that look random and are the same every time.
+fn noise(count: u32) -> Vec<u32> {
+    (1..=count).map(|number| 3 + (number.wrapping_mul(2_654_435_761) >> 16) % 150).collect()
 }
 
 #[track_caller]
@@ -224,7 +214,7 @@ fn a_text_ends_where_the_context_is_full() {
 fn a_prompt_may_fill_the_context() {
     let mut session = session_of(&model("llama"), 32);
     let sled = decoder(&session, "sled");
-    let full = noise(32, 169);
+    let full = noise(32);
     let completion = session.generate(&sled, &full, &endless()).unwrap().finish().unwrap();
     assert_eq!(completion.finish_reason, FinishReason::Context);
     assert_eq!(completion.tokens.len(), 1);
@@ -235,7 +225,7 @@ fn a_prompt_may_fill_the_context() {
 fn what_does_not_fit_the_context_is_refused_with_its_length() {
     let mut session = session_of(&model("llama"), 32);
     let sled = decoder(&session, "sled");
-    let long = noise(33, 169);
+    let long = noise(33);
     assert!(matches!(
         session.generate(&sled, &long, &tokens(1)),
         Err(Error::TooLong { tokens: 33, context: 32, .. })
@@ -299,6 +289,19 @@ fn the_flag_interrupts_a_generation_where_it_is() {
 }
 
 #[test]
+#[ignore = "fails: reading the model's graph for the first exits is interrupted with an error"]
+fn an_interruption_before_the_first_token_is_no_error() {
+    for method in METHODS {
+        let mut session = session("llama");
+        let decoder = decoder(&session, method);
+        session.interrupt().store(true, Ordering::Relaxed);
+        let completion = session.generate(&decoder, &A, &endless()).unwrap().finish().unwrap();
+        assert_eq!(completion.finish_reason, FinishReason::Interrupted, "{method}");
+        assert_eq!(completion.tokens, [], "{method}");
+    }
+}
+
+#[test]
 fn a_flag_from_another_thread_interrupts_a_text_without_end() {
     let mut session = session_of(&model("llama"), 100_000);
     let flag = session.interrupt();
@@ -314,7 +317,7 @@ fn a_flag_from_another_thread_interrupts_a_text_without_end() {
 #[test]
 fn long_prompts_are_computed_in_several_batches_to_the_same_end() {
     // More than a micro-batch of 512 tokens, with a rest.
-    let prompt = noise(1300, 169);
+    let prompt = noise(1300);
     let model = model("llama");
     for method in METHODS {
         let mut session = session_of(&model, 2048);
@@ -330,7 +333,7 @@ fn long_prompts_are_computed_in_several_batches_to_the_same_end() {
 
 #[test]
 fn a_long_continuation_scores_as_its_tokens_do_one_by_one() {
-    let continuation = noise(70, 169);
+    let continuation = noise(70);
     let model = model("llama");
     for method in METHODS {
         let mut session = session_of(&model, 128);
