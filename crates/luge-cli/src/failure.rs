@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+/// The exit code after Ctrl-C, as shells have it: 128 + SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub enum Failure {
@@ -11,6 +14,8 @@ pub enum Failure {
     Usage(String),
     /// A file, the model or the machine was at fault: exit code 1.
     Run(String),
+    /// Ctrl-C, where there is nothing to show for it.
+    Interrupted,
     /// Standard output was closed by its reader: no failure.
     ClosedPipe,
 }
@@ -20,6 +25,7 @@ impl Failure {
         match self {
             Failure::Usage(_) => ExitCode::from(2),
             Failure::Run(_) => ExitCode::FAILURE,
+            Failure::Interrupted => ExitCode::from(INTERRUPTED),
             Failure::ClosedPipe => ExitCode::SUCCESS,
         }
     }
@@ -29,6 +35,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Usage(message) | Failure::Run(message) => f.write_str(message),
+            Failure::Interrupted => f.write_str("interrupted"),
             Failure::ClosedPipe => f.write_str("the output was closed"),
         }
     }
@@ -36,6 +43,9 @@ impl fmt::Display for Failure {
 
 impl From<luge::Error> for Failure {
     fn from(error: luge::Error) -> Self {
+        if matches!(error, luge::Error::Llama(luge::LlamaError::Interrupted)) {
+            return Failure::Interrupted;
+        }
         // The message of the innermost cause says what happened.
         let mut message = error.to_string();
         let mut cause = std::error::Error::source(&error);

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     luge::set_abort_hook(|message| {
+        // Without the folder on the machine it was built on.
+        let message = message.rsplit_once('/').map_or(message, |(_, rest)| rest);
         output::say(format_args!(
             "error: llama.cpp gave up, perhaps on a damaged model: {message}"
         ));
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         // Whoever read our output has seen enough: nothing failed.
         Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        // Who pressed Ctrl-C knows.
+        Err(failure @ Failure::Interrupted) => failure.exit_code(),
         Err(failure) => {
             output::say(format_args!("error: {failure}"));
             failure.exit_code()

@@ -74,10 +74,10 @@ pub fn marked(text: &str, changed: bool) -> String {
     }
 }
 
-/// Prints one JSON object.
+/// Prints one JSON object on a line of its own.
 pub fn print_json(object: &impl Serialize) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, object).map_err(io::Error::from)?;
+    serde_json::to_writer(&mut out, object).map_err(io::Error::from)?;
     writeln!(out)?;
     out.flush()?;
     Ok(())

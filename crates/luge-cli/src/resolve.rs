@@ -121,7 +121,7 @@ fn methods(texts: &[&str], params: &Params) -> Result<Vec<Pipeline>, Failure> {
         let owners: Vec<_> = owners.map(|method| method.name).collect();
         return Err(Failure::Usage(format!(
             "--{idle} is a parameter of {} and does nothing for {}",
-            owners.join(" and "),
+            owners.join(", "),
             texts.join(", "),
         )));
     }

@@ -108,7 +108,7 @@ pub enum Error {
 }
 
 fn did_you_mean(nearest: &Option<&'static str>) -> String {
-    nearest.map_or_else(String::new, |name| format!(", did you mean '{name}'?"))
+    nearest.map_or_else(String::new, |name| format!(" (did you mean '{name}'?)"))
 }
 
 /// The candidate nearest to `name`, if it is near enough to be a slip of the

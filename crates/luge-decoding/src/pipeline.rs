@@ -67,7 +67,7 @@ impl Pipeline {
     /// are not inside parentheses.
     ///
     /// # Errors
-    /// [`Error::Syntax`], where parentheses do not match.
+    /// [`Error::Syntax`], where parentheses do not match or an entry is empty.
     pub fn split_list(text: &str) -> Result<Vec<&str>, Error> {
         split_outside_parentheses(text, ',')
     }
@@ -175,6 +175,10 @@ fn split_outside_parentheses(text: &str, separator: char) -> Result<Vec<&str>, E
         return Err(unmatched());
     }
     parts.push(&text[start..]);
+    if parts.iter().any(|part| part.trim().is_empty()) {
+        let reason = "a method's name is missing";
+        return Err(Error::Syntax { text: text.to_owned(), reason });
+    }
     Ok(parts)
 }
 
@@ -233,13 +237,24 @@ impl Decoder {
 }
 
 impl fmt::Display for Decoder {
-    /// The names of the stages, joined by `+`.
+    /// The names of the stages, joined by `+`; in the alternate form (`{:#}`)
+    /// with all their parameters, as [`Pipeline::parse`] reads them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, stage) in self.stages.iter().enumerate() {
             if index > 0 {
                 f.write_str("+")?;
             }
             f.write_str(stage.name())?;
+            if f.alternate() && !stage.params().is_empty() {
+                let mut params: Vec<String> =
+                    stage.params().iter().map(|(name, value)| format!("{name}={value}")).collect();
+                if !stage.layers().is_empty() {
+                    let softcap = if self.plan.form.softcap { "on" } else { "off" };
+                    params.push(format!("exit-norm={}", self.plan.form.norm.as_str()));
+                    params.push(format!("exit-softcap={softcap}"));
+                }
+                write!(f, "({})", params.join(","))?;
+            }
         }
         Ok(())
     }
@@ -329,6 +344,19 @@ mod tests {
         assert!(error("dola(mature-layer=2,layers=2)").contains("0 to 1"));
         assert!(error("sled(exit-norm=final)+dola").contains("share their exits"));
         assert!(error("sled(exit-norm=none)").contains("raw or final"));
+    }
+
+    #[test]
+    fn the_long_form_reads_as_the_same_decoder() {
+        let text = "sled(layers=0..4:2,evolution-rate=0.5,exit-norm=final)\
+                    +dola(layers=1,mature-layer=5,exit-norm=final)\
+                    +ensemble(ensemble-weights=linear,layers=3,exit-norm=final)+greedy";
+        let decoder = text.parse::<Pipeline>().unwrap().bind(&SHAPE).unwrap();
+        let long = format!("{decoder:#}");
+        assert!(long.starts_with("sled(evolution-rate=0.5,evolution-scale=10,"), "{long}");
+        let again = long.parse::<Pipeline>().unwrap().bind(&SHAPE).unwrap();
+        assert_eq!(format!("{again:#}"), long);
+        assert_eq!(again.plan(), decoder.plan());
     }
 
     #[test]

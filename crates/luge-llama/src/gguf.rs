@@ -110,6 +110,13 @@ impl Gguf {
         Some(unsafe { sys::gguf_get_val_u16(self.context.as_ptr(), id) })
     }
 
+    /// A 32-bit floating-point number from the metadata.
+    pub fn f32(&self, key: &str) -> Option<f32> {
+        let id = self.find(key, sys::GGUF_TYPE_FLOAT32)?;
+        // SAFETY: `find` returned a valid id of type f32.
+        Some(unsafe { sys::gguf_get_val_f32(self.context.as_ptr(), id) })
+    }
+
     /// A truth value from the metadata.
     pub fn bool(&self, key: &str) -> Option<bool> {
         let id = self.find(key, sys::GGUF_TYPE_BOOL)?;

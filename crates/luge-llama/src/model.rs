@@ -235,6 +235,12 @@ fn check_sizes(gguf: &Gguf, architecture: &str) -> Result<(), String> {
             return Err(format!("its {architecture}.{name} is 0"));
         }
     }
+    for name in ["layer_norm_rms_epsilon", "layer_norm_epsilon", "group_norm_epsilon"] {
+        let key = format!("{architecture}.attention.{name}");
+        if gguf.f32(&key).is_some_and(|epsilon| epsilon.is_nan() || epsilon < 0.0) {
+            return Err(format!("its {key} is negative"));
+        }
+    }
     if let Some(blocks) = size("block_count").filter(|&blocks| blocks > MAX_BLOCKS) {
         return Err(format!("it claims to have {blocks} blocks"));
     }

@@ -113,7 +113,7 @@ fn micro_batches_do_not_matter() {
     for name in ["llama.gguf", "gemma2.gguf", "gpt2.gguf"] {
         let model = own(name);
         let tokens = prompt(&model, 40);
-        let is_output = |index: usize| index > 8 && index % 5 != 0;
+        let is_output = |index: usize| index > 8 && !index.is_multiple_of(5);
         let run = |n_ubatch| {
             let mut context =
                 Context::new(&model, &ContextParams { n_ubatch, ..params() }).unwrap();

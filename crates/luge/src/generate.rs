@@ -123,8 +123,8 @@ impl Session {
                 context: self.ctx_size(),
             });
         }
-        prompt.iter().try_for_each(|&token| self.model().check_token(token))?;
-        self.set_plan(decoder)?;
+        let biased = options.sampler.logit_bias.iter().map(|(token, _)| token);
+        prompt.iter().chain(biased).try_for_each(|&token| self.model().check_token(token))?;
 
         let mut sampler = options.sampler.clone();
         if options.ignore_eos {
@@ -136,7 +136,7 @@ impl Session {
         let start = Instant::now();
         let mut finished = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
         let mut timings = Timings::default();
-        match self.fill(before) {
+        match self.set_plan(decoder).and_then(|()| self.fill(before)) {
             Ok(computed) => timings.prompt_computed = computed + 1,
             Err(Error::Llama(luge_llama::Error::Interrupted)) => {
                 finished = Some(FinishReason::Interrupted);

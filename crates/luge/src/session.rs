@@ -119,7 +119,8 @@ impl Session {
     }
 
     /// A flag that, set to true from anywhere, ends a running generation with
-    /// [`FinishReason::Interrupted`](crate::FinishReason::Interrupted).
+    /// [`FinishReason::Interrupted`](crate::FinishReason::Interrupted). It stays
+    /// true until it is set to false.
     pub fn interrupt(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.interrupt)
     }

@@ -13,7 +13,7 @@ pub struct PromptArgs {
     #[arg(value_name = "PROMPT")]
     pub prompt: Option<String>,
 
-    /// The same, as llama.cpp writes it
+    /// Text to continue, as llama.cpp's flag
     #[arg(short = 'p', long = "prompt", value_name = "PROMPT")]
     pub prompt_flag: Option<String>,
 

@@ -15,16 +15,16 @@ pub struct SamplingArgs {
         value_name = "TOKENS",
         default_value_t = 256,
         allow_negative_numbers = true,
-        value_parser = clap::value_parser!(i64).range(-1..)
+        value_parser = count_or_all
     )]
     pub predict: i64,
 
     /// Temperature; 0 takes the best token by the method
-    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = at_least_zero)]
+    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true, value_parser = at_least_zero)]
     pub temp: f32,
 
     /// Seed of the sampling; the same seed gives the same text; -1 for a random one
-    #[arg(short, long, value_name = "SEED", default_value_t = -1, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    #[arg(short, long, value_name = "SEED", default_value_t = -1, allow_negative_numbers = true, value_parser = count_or_all)]
     pub seed: i64,
 
     /// Keep the K best tokens; 0 for all
@@ -32,19 +32,19 @@ pub struct SamplingArgs {
     pub top_k: usize,
 
     /// Keep the fewest best tokens that reach this probability together; 1 for all
-    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true, value_parser = share)]
     pub top_p: f32,
 
     /// Keep tokens with at least this share of the best probability; 0 for all
-    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true, value_parser = share)]
     pub min_p: f32,
 
     /// Penalty on tokens that came up lately; 1 for none
-    #[arg(long, value_name = "PENALTY", default_value_t = 1.0, value_parser = above_zero)]
+    #[arg(long, value_name = "PENALTY", default_value_t = 1.0, allow_negative_numbers = true, value_parser = above_zero)]
     pub repeat_penalty: f32,
 
     /// How many of the last tokens count as lately; 0 for none, -1 for all
-    #[arg(long, value_name = "TOKENS", default_value_t = 64, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    #[arg(long, value_name = "TOKENS", default_value_t = 64, allow_negative_numbers = true, value_parser = count_or_all)]
     pub repeat_last_n: i64,
 
     /// Penalty for each time a token came up lately
@@ -88,6 +88,12 @@ impl FromStr for LogitBias {
         }
         Ok(LogitBias { token, bias })
     }
+}
+
+/// A count, or −1 for no limit.
+fn count_or_all(text: &str) -> Result<i64, String> {
+    let count = text.parse().ok().filter(|&count: &i64| count >= -1);
+    count.ok_or_else(|| "it takes a number of at least 0, or -1".to_owned())
 }
 
 fn number(text: &str, expected: &str, accept: impl Fn(f32) -> bool) -> Result<f32, String> {

@@ -9,9 +9,9 @@ use indicatif::ProgressBar;
 use luge::{Completion, Decoder, FinishReason, GenerateOptions, Session};
 use serde::Serialize;
 
-use super::{CompletionObject, INTERRUPTED, session, tokens};
+use super::{CompletionObject, counted, session, tokens};
 use crate::args::Format;
-use crate::failure::Failure;
+use crate::failure::{Failure, INTERRUPTED};
 use crate::output::{self, ASIDE, HEADING, marked, print_json};
 use crate::resolve::CompareJob;
 
@@ -23,7 +23,14 @@ struct CompareObject<'a> {
     model: &'a str,
     prompt_ids: &'a [u32],
     seed: u64,
-    results: Vec<CompletionObject<'a>>,
+    results: Vec<ResultObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct ResultObject<'a> {
+    method: &'a Decoder,
+    #[serde(flatten)]
+    completion: CompletionObject<'a>,
 }
 
 /// One method's answer.
@@ -60,7 +67,10 @@ pub fn run(job: CompareJob) -> Result<ExitCode, Failure> {
             seed: job.options.sampler.seed,
             results: answers
                 .iter()
-                .map(|answer| CompletionObject::new(&answer.decoder, &answer.completion))
+                .map(|answer| ResultObject {
+                    method: &answer.decoder,
+                    completion: CompletionObject::new(&answer.completion),
+                })
                 .collect(),
         })?,
     }
@@ -85,7 +95,7 @@ fn answer<'a>(
     while let Some(piece) = generation.next() {
         let piece = piece?;
         shown.push_str(&marked(&piece.text, piece.changed));
-        progress.set_message(format!("{name}: {} tokens", generation.tokens().len()));
+        progress.set_message(format!("{name}: {}", counted(generation.tokens().len())));
     }
     let completion = generation.finish()?;
     progress.finish_and_clear();
@@ -123,10 +133,17 @@ fn print_answers(answers: &[Answer<'_>]) -> Result<(), Failure> {
 
 fn summary(answer: &Answer<'_>) -> String {
     let completion = &answer.completion;
-    let speed = completion.timings.tokens_per_second();
-    let tokens = completion.tokens.len();
-    match completion.changed.len() {
-        0 => format!("{tokens} tokens, {speed:.1}/s"),
-        changed => format!("{tokens} tokens, {changed} changed, {speed:.1}/s"),
+    let mut parts = vec![counted(completion.tokens.len())];
+    if !completion.changed.is_empty() {
+        parts.push(format!("{} changed", completion.changed.len()));
     }
+    match completion.finish_reason {
+        FinishReason::Eos => parts.push("ended by the model".to_owned()),
+        FinishReason::Stop => parts.push("stopped".to_owned()),
+        FinishReason::Context => parts.push("context full".to_owned()),
+        FinishReason::Interrupted => parts.push("interrupted".to_owned()),
+        FinishReason::Length => {}
+    }
+    parts.push(format!("{:.1}/s", completion.timings.tokens_per_second()));
+    parts.join(", ")
 }

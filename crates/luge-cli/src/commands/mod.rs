@@ -6,15 +6,12 @@ pub mod score;
 
 use std::sync::atomic::Ordering;
 
-use luge::{Completion, Decoder, ExitCounts, FinishReason, Model, Session};
+use luge::{Completion, ExitCounts, FinishReason, Model, Session};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, INTERRUPTED};
 use crate::output;
 use crate::resolve::{ModelJob, Prompt};
-
-/// The exit code after Ctrl-C, as shells have it: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Loads a model and sets up a session that Ctrl-C interrupts.
 fn session(job: &ModelJob) -> Result<Session, Failure> {
@@ -41,10 +38,14 @@ fn tokens(session: &Session, prompt: &Prompt) -> Result<Vec<u32>, Failure> {
     }
 }
 
+/// "1 token", "2 tokens".
+fn counted(tokens: usize) -> String {
+    if tokens == 1 { "1 token".to_owned() } else { format!("{tokens} tokens") }
+}
+
 /// A completion as JSON shows it.
 #[derive(Serialize)]
 struct CompletionObject<'a> {
-    method: &'a Decoder,
     completion_ids: &'a [u32],
     text: &'a str,
     finish_reason: FinishReason,
@@ -61,10 +62,9 @@ struct TimingsObject {
 }
 
 impl<'a> CompletionObject<'a> {
-    fn new(method: &'a Decoder, completion: &'a Completion) -> Self {
+    fn new(completion: &'a Completion) -> Self {
         let rounded = |number: f64| (number * 1000.0).round() / 1000.0;
         CompletionObject {
-            method,
             completion_ids: &completion.tokens,
             text: &completion.text,
             finish_reason: completion.finish_reason,

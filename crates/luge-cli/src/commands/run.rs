@@ -6,15 +6,16 @@ use std::process::ExitCode;
 use luge::{Completion, Decoder, FinishReason, Session};
 use serde::Serialize;
 
-use super::{CompletionObject, INTERRUPTED, session, tokens};
+use super::{CompletionObject, counted, session, tokens};
 use crate::args::Format;
-use crate::failure::Failure;
+use crate::failure::{Failure, INTERRUPTED};
 use crate::output::{self, marked, print_json};
 use crate::resolve::RunJob;
 
 #[derive(Serialize)]
 struct RunObject<'a> {
     model: &'a str,
+    method: &'a Decoder,
     prompt_ids: &'a [u32],
     seed: u64,
     #[serde(flatten)]
@@ -31,9 +32,10 @@ pub fn run(job: RunJob) -> Result<ExitCode, Failure> {
             let completion = session.generate(&decoder, &prompt, &job.options)?.finish()?;
             print_json(&RunObject {
                 model: &job.model.path.to_string_lossy(),
+                method: &decoder,
                 prompt_ids: &prompt,
                 seed: job.options.sampler.seed,
-                completion: CompletionObject::new(&decoder, &completion),
+                completion: CompletionObject::new(&completion),
             })?;
             completion
         }
@@ -78,9 +80,9 @@ fn stream(
     }
     if job.show_changes {
         output::say(format_args!(
-            "{} of {} tokens chosen by {decoder} against the final layer",
+            "{} of {} chosen by {decoder} against the final layer",
             completion.changed.len(),
-            completion.tokens.len(),
+            counted(completion.tokens.len()),
         ));
     }
     let timings = &completion.timings;

@@ -70,7 +70,8 @@ fn print_table(score: &Score, decoder: &Decoder) -> Result<(), Failure> {
     }
     let mut out = anstream::stdout().lock();
     writeln!(out, "{}", table.trim_fmt())?;
-    writeln!(out, "{ASIDE}method: {decoder}; logprob is normalised, in nats{ASIDE:#}")?;
+    writeln!(out, "{ASIDE}logprob: normalised over the vocabulary, in nats{ASIDE:#}")?;
+    writeln!(out, "{ASIDE}method: {decoder:#}{ASIDE:#}")?;
     out.flush()?;
     Ok(())
 }

@@ -99,7 +99,8 @@ fn metadata_that_llama_cpp_aborts_on() {
     refused(llama().rename("general.name", ""), "empty metadata key");
     refused(llama().set("llama.block_count", Value::u32(0)), "block_count is 0");
     refused(llama().set("llama.block_count", Value::u32(100_000)), "100000 blocks");
-    refused(llama().set("llama.attention.head_count", Value::u32(0)), "head_count is 0");
+    let epsilon = "llama.attention.layer_norm_rms_epsilon";
+    refused(llama().set(epsilon, Value::f32(-1e-5)), "layer_norm_rms_epsilon is negative");
     refused(llama().set("llama.rope.dimension_count", Value::u32(64)), "64");
     refused(llama().replace_token("Ġw10", "Ġw11"), "twice");
 }
@@ -111,6 +112,7 @@ fn models_that_llama_cpp_refuses() {
     refused(llama().rename("general.architecture", "general.arch"), "architecture");
     refused(llama().remove_tensor("blk.2.attn_q.weight"), "blk.2.attn_q.weight");
     refused(llama().set("llama.embedding_length", Value::u32(64)), "");
+    refused(llama().set("llama.attention.head_count", Value::u32(0)), "wrong shape");
 }
 
 #[test]

@@ -37,6 +37,10 @@ impl Value {
         Value(4, number.to_le_bytes().to_vec())
     }
 
+    pub fn f32(number: f32) -> Self {
+        Value(6, number.to_le_bytes().to_vec())
+    }
+
     pub fn bool(truth: bool) -> Self {
         Value(7, vec![u8::from(truth)])
     }

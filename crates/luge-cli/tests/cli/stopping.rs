@@ -86,10 +86,10 @@ fn wait_for_handler(child: &Child) {
 #[test]
 fn ctrl_c_ends_json_with_one_whole_object() {
     let commands = [
-        (endless().flags("--method greedy"), "/finish_reason"),
+        (endless(), "/finish_reason"),
         (
             compare(model("llama"))
-                .flags("-n -1 --ignore-eos -c 100000 --methods greedy,sled")
+                .flags("-n -1 --ignore-eos -c 100000 --methods sled")
                 .arg(PROMPT),
             "/results/0/finish_reason",
         ),
@@ -107,4 +107,21 @@ fn ctrl_c_ends_json_with_one_whole_object() {
         assert_eq!(object.pointer(reason).unwrap(), "interrupted");
         assert_eq!(String::from_utf8(stderr.join().unwrap()).unwrap(), "");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_a_score_without_a_word() {
+    let continuation = vec!["9"; 30_000].join(",");
+    let command = score(model("llama")).flags("-c 100000 --prompt-ids 5,6");
+    let mut command = command.arg("--continuation-ids").arg(&continuation);
+    let mut child = command.spawn();
+    let stdout = collect(child.stdout.take().unwrap());
+    let stderr = collect(child.stderr.take().unwrap());
+    wait_for_handler(&child);
+    interrupt(&child);
+
+    assert_eq!(wait(&mut child).expect("the program ends").code(), Some(130));
+    assert_eq!(String::from_utf8(stdout.join().unwrap()).unwrap(), "");
+    assert_eq!(String::from_utf8(stderr.join().unwrap()).unwrap(), "");
 }
