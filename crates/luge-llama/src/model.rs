@@ -91,7 +91,8 @@ impl Model {
             let mut raw = sys::llama_model_default_params();
             raw.n_gpu_layers = params.gpu_layers.map_or(-1, |layers| layers as i32);
             raw.load_mode = match (params.mmap, params.mlock) {
-                (true, false) => sys::LLAMA_LOAD_MODE_MMAP,
+                // Maps the file unless a device cannot use it so.
+                (true, false) => sys::LLAMA_LOAD_MODE_AUTO,
                 (true, true) => sys::LLAMA_LOAD_MODE_MMAP_MLOCK,
                 (false, false) => sys::LLAMA_LOAD_MODE_NONE,
                 (false, true) => sys::LLAMA_LOAD_MODE_MLOCK,

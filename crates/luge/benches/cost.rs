@@ -8,6 +8,7 @@
 //! take the best logit, decode that. Every contestant continues the same prompt
 //! for the same number of tokens, in turns, so that a machine whose speed drifts
 //! treats all alike; ratios are taken round by round and their median is shown.
+//! Few tokens and many rounds serve that best.
 //! The second table says where a SLED step's time goes.
 
 use std::path::PathBuf;
@@ -35,7 +36,11 @@ fn main() {
 
     let model = Model::load(&path, &ModelParams::default()).expect("the model loads");
     let vocab = model.n_vocab() as u32;
-    let prompt: Vec<u32> = (0..PROMPT_LENGTH).map(|index| 5 + index * 7 % (vocab - 5)).collect();
+    // Another prompt in each round, so that no KV cache holds it already.
+    let prompt = |round: usize| -> Vec<u32> {
+        let token = |index: u32| 5 + (index * 7 + round as u32) % (vocab - 5);
+        (0..PROMPT_LENGTH).map(token).collect()
+    };
     println!(
         "{}: {} blocks, vocabulary {vocab}, {threads} threads, {rounds} rounds of {tokens} tokens",
         path.display(),
@@ -60,21 +65,34 @@ fn main() {
         ..GenerateOptions::default()
     };
 
-    // One round more, not counted, to fault in the model's pages.
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); METHODS.len() + 1];
+    // One round more, not counted, to fault in the model's pages. Who begins
+    // changes from round to round: after a pause a processor may run faster.
+    let contestants = METHODS.len() + 1;
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); contestants];
     for round in 0..=rounds {
-        let mut record = |place: usize, time: f64| {
+        let prompt = prompt(round);
+        for turn in 0..contestants {
+            let place = (round + turn) % contestants;
+            // Worker threads wait for work by spinning, for a tenth of a second:
+            // the next contestant must not pay for the last one's.
+            std::thread::sleep(Duration::from_millis(300));
+            let time = match place.checked_sub(1) {
+                None => {
+                    bare.run(&prompt, tokens).expect("it decodes").as_secs_f64() / tokens as f64
+                }
+                Some(method) => {
+                    let (session, decoder) = &mut sessions[method];
+                    let generation =
+                        session.generate(decoder, &prompt, &generate).expect("it generates");
+                    let done = generation.finish().expect("it generates");
+                    // The first token comes with the prompt.
+                    let computed = done.tokens.len().saturating_sub(1).max(1);
+                    done.timings.decode.as_secs_f64() / computed as f64
+                }
+            };
             if round > 0 {
                 times[place].push(time);
             }
-        };
-        record(0, bare.run(&prompt, tokens).expect("it decodes").as_secs_f64() / tokens as f64);
-        for (place, (session, decoder)) in sessions.iter_mut().enumerate() {
-            let generation = session.generate(decoder, &prompt, &generate).expect("it generates");
-            let done = generation.finish().expect("it generates");
-            // The first token needs no computation of its own.
-            let computed = done.tokens.len().saturating_sub(1).max(1);
-            record(place + 1, done.timings.decode.as_secs_f64() / computed as f64);
         }
     }
 
@@ -83,7 +101,7 @@ fn main() {
         let ratios = times[0].iter().zip(own).map(|(bare, own)| bare / own).collect();
         println!("{name:26}{:>12.3}{:>14.3}", median(own.clone()) * 1e3, median(ratios));
     }
-    breakdown(&model, threads, &prompt, rounds);
+    breakdown(&model, threads, &prompt(0), rounds);
 }
 
 /// One decode step in parts: the transformer, the exit head, SLED's sums.
