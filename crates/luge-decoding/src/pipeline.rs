@@ -209,7 +209,7 @@ impl Decoder {
 
     /// Whether the result is always the final logits themselves.
     pub fn is_identity(&self) -> bool {
-        self.stages.iter().all(|stage| stage.name() == "greedy")
+        self.stages.iter().all(|stage| stage.is_identity())
     }
 
     /// Writes the decoder's logits at a position over `current`, which holds a

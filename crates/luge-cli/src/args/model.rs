@@ -12,7 +12,8 @@ pub struct ModelArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: PathBuf,
 
-    /// Transformer blocks to put on the GPU: a number, or all [-ngl]
+    /// Transformer blocks to put on the GPU, in a build with a GPU back end: a
+    /// number, or all [-ngl]
     #[arg(
         long = "gpu-layers",
         visible_alias = "n-gpu-layers",

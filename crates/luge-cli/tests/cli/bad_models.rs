@@ -132,6 +132,17 @@ fn models_that_are_no_causal_language_models() {
 }
 
 #[test]
+fn architectures_without_layer_taps_are_named_and_decode_greedily() {
+    for architecture in ["gemma3n", "plamo3", "chameleon"] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/architectures");
+        let path = Path::new(folder).join(format!("{architecture}.gguf"));
+        let run = || run(&path).flags("-n 2 --prompt-ids 5,6,7");
+        assert!(run().failure(1).contains(&format!("'{architecture}'")));
+        run().flags("--method greedy").stdout();
+    }
+}
+
+#[test]
 fn split_models_in_part() {
     let folder = tempdir().unwrap();
     let part = |number: u16| {

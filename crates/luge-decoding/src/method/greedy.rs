@@ -41,6 +41,10 @@ impl Stage for Greedy {
         &[]
     }
 
+    fn is_identity(&self) -> bool {
+        true
+    }
+
     fn apply(&self, _position: &mut Position<'_>, _current: &mut [f32]) -> Result<(), Error> {
         Ok(())
     }

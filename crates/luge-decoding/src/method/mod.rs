@@ -96,6 +96,12 @@ pub trait Stage: fmt::Debug + Send + Sync {
     /// The exits it may ask for, ascending.
     fn layers(&self) -> &[usize];
 
+    /// Whether it never changes the logits, so that there is no need to copy
+    /// them for it.
+    fn is_identity(&self) -> bool {
+        false
+    }
+
     /// Replaces `current` (`[vocab]`): the model's final logits in the first
     /// stage, the previous stage's result in later ones.
     ///
