@@ -16,10 +16,20 @@ has_libclang() {
     return 1
 }
 
+# The library alone is not enough: it reads its own stddef.h.
+has_clang_headers() {
+    [ "$(uname)" = Darwin ] && return 0
+    for header in /usr/lib/clang/*/include/stddef.h /usr/lib/llvm*/lib/clang/*/include/stddef.h \
+        /usr/lib64/clang/*/include/stddef.h /usr/local/lib/clang/*/include/stddef.h; do
+        [ -e "$header" ] && return 0
+    done
+    return 1
+}
+
 missing=
 command -v c++ >/dev/null && command -v make >/dev/null || missing="$missing build-essential"
 command -v cmake >/dev/null || missing="$missing cmake"
-has_libclang || missing="$missing libclang-dev"
+has_libclang && has_clang_headers || missing="$missing libclang-dev"
 
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then

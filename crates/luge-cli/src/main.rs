@@ -25,10 +25,11 @@ fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     luge::set_abort_hook(|message| {
-        // Without the folder on the machine it was built on.
-        let message = message.rsplit_once('/').map_or(message, |(_, rest)| rest);
+        // "folder/file:line: what", the folder of the machine it was built on.
+        let (place, what) = message.split_once(": ").unwrap_or(("", message));
+        let place = place.rsplit('/').next().unwrap_or(place);
         output::say(format_args!(
-            "error: llama.cpp gave up, perhaps on a damaged model: {message}"
+            "error: llama.cpp gave up, on a damaged model or a bug: {what} ({place})"
         ));
         std::process::exit(1);
     });

@@ -16,6 +16,7 @@ use crate::args::{
     SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
+use crate::output;
 
 /// A model to load and how to set it up.
 pub struct ModelJob {
@@ -151,12 +152,21 @@ fn model(args: ModelArgs, context: &ContextArgs) -> ModelJob {
 }
 
 fn options(args: SamplingArgs) -> GenerateOptions {
+    let filters = [
+        ("--top-k", args.top_k.is_some()),
+        ("--top-p", args.top_p.is_some()),
+        ("--min-p", args.min_p.is_some()),
+    ];
+    for (flag, _) in filters.iter().filter(|(_, given)| *given && args.temp == 0.0) {
+        output::say(format_args!("{flag} does nothing at temperature 0; --temp sets another"));
+    }
+    let default = SamplerOptions::default();
     GenerateOptions {
         sampler: SamplerOptions {
             temperature: args.temp,
-            top_k: args.top_k,
-            top_p: args.top_p,
-            min_p: args.min_p,
+            top_k: args.top_k.unwrap_or(default.top_k),
+            top_p: args.top_p.unwrap_or(default.top_p),
+            min_p: args.min_p.unwrap_or(default.min_p),
             repeat_penalty: args.repeat_penalty,
             repeat_last_n: usize::try_from(args.repeat_last_n).unwrap_or(usize::MAX),
             frequency_penalty: args.frequency_penalty,

@@ -102,6 +102,13 @@ pub enum Error {
         whose: String,
     },
 
+    /// A method's own arithmetic overflowed.
+    #[error("the logits of {method} overflowed: its parameters are too extreme")]
+    Overflow {
+        /// The method.
+        method: &'static str,
+    },
+
     /// The engine could not compute the exits.
     #[error("the early exits could not be computed")]
     Exits(#[source] Box<dyn StdError + Send + Sync>),

@@ -217,7 +217,8 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::NotANumber`] where the final logits or an exit hold NaN or +∞,
-    /// [`Error::Exits`] where the engine fails.
+    /// [`Error::Overflow`] where a method's result does, [`Error::Exits`] where
+    /// the engine fails.
     pub fn apply(
         &self,
         final_logits: &[f32],
@@ -231,6 +232,9 @@ impl Decoder {
         let mut position = Position { final_logits, exits, purpose };
         for stage in &self.stages {
             stage.apply(&mut position, current)?;
+            if !stage.is_identity() && !numeric::all_numbers(current) {
+                return Err(Error::Overflow { method: stage.name() });
+            }
         }
         Ok(())
     }

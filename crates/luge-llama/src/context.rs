@@ -12,9 +12,12 @@ use crate::backend::{Threadpool, with_log};
 use crate::exit_head::ExitHead;
 use crate::graph::{ModelGraph, Obstacle, without_softcap};
 use crate::taps::{self, Capture, Taps};
-use crate::{Batch, Error, Model};
+use crate::{Batch, Error, Model, guard};
 
-/// Architectures whose graph llama.cpp cannot build for a batch without outputs.
+/// ggml's `GGML_MAX_N_THREADS`.
+const MAX_THREADS: u32 = 512;
+
+/// Architectures whose graph llama.cpp cannot build for a micro-batch without outputs.
 const NEEDS_AN_OUTPUT: [&str; 1] = ["chameleon"];
 
 /// How to make a context.
@@ -141,7 +144,7 @@ pub struct Context {
     exits: Option<ActiveExits>,
     raw: RawContext,
     threadpool: Threadpool,
-    taps: NonNull<Taps>,
+    taps: SharedTaps,
     interrupt: Option<Arc<AtomicBool>>,
     model: Model,
 
@@ -173,11 +176,35 @@ impl Drop for RawContext {
 // for sharing; nothing of it is bound to a thread.
 unsafe impl Send for Context {}
 
-impl Drop for Context {
+/// Taps that llama.cpp has the address of.
+struct SharedTaps(NonNull<Taps>);
+
+impl SharedTaps {
+    fn new() -> Self {
+        SharedTaps(NonNull::from(Box::leak(Box::new(Taps::Off))))
+    }
+
+    fn as_ptr(&self) -> *mut c_void {
+        self.0.as_ptr().cast::<c_void>()
+    }
+
+    fn get(&self) -> &Taps {
+        // SAFETY: the box is live. llama.cpp uses it only while it computes,
+        // which takes the context, and with it this, exclusively.
+        unsafe { self.0.as_ref() }
+    }
+
+    fn get_mut(&mut self) -> &mut Taps {
+        // SAFETY: as in `get`.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for SharedTaps {
     fn drop(&mut self) {
-        // SAFETY: `taps` came from `Box::into_raw`. llama.cpp calls back only
-        // while it computes, and does no more.
-        drop(unsafe { Box::from_raw(self.taps.as_ptr()) });
+        // SAFETY: from the box in `new`; whoever had the address is dropped
+        // before (see the order of `Context`'s fields).
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
@@ -197,12 +224,15 @@ impl Context {
                 "{wanted} tokens are more than the {positions} positions this model has learned"
             )));
         }
+        if !(1..=MAX_THREADS).contains(&params.threads) {
+            return Err(failed(&format!("it takes 1 to {MAX_THREADS} threads")));
+        }
         let threadpool = Threadpool::new(params.threads)
             .ok_or_else(|| failed("the worker threads could not be started"))?;
-        let taps = NonNull::from(Box::leak(Box::new(Taps::Off)));
+        let taps = SharedTaps::new();
         // SAFETY: the parameters are plain values and two pointers that stay
         // valid as long as the context: the callback, and the taps, which are
-        // freed when `Context` is dropped. The pool outlives it too.
+        // dropped after it. So is the pool.
         let (raw, reason) = with_log(|| unsafe {
             let mut raw = sys::llama_context_default_params();
             raw.n_ctx = params.n_ctx;
@@ -223,18 +253,15 @@ impl Context {
             // Rows of a micro-batch then follow the order of the batch.
             raw.kv_unified = true;
             raw.cb_eval = Some(taps::callback);
-            raw.cb_eval_user_data = taps.as_ptr().cast::<c_void>();
+            raw.cb_eval_user_data = taps.as_ptr();
             let context = sys::llama_init_from_model(model.as_ptr(), raw);
             if !context.is_null() {
                 sys::llama_attach_threadpool(context, threadpool.as_ptr(), threadpool.as_ptr());
             }
             context
         });
-        let Some(raw) = NonNull::new(raw) else {
-            // SAFETY: from the box above, and shared with no one.
-            drop(unsafe { Box::from_raw(taps.as_ptr()) });
-            return Err(failed(reason.as_deref().unwrap_or("llama.cpp gave no reason")));
-        };
+        let raw = NonNull::new(raw)
+            .ok_or_else(|| failed(reason.as_deref().unwrap_or("llama.cpp gave no reason")))?;
         // SAFETY: the context is live.
         let available = unsafe { sys::llama_n_ctx(raw.as_ptr()) };
         Ok(Context {
@@ -246,7 +273,7 @@ impl Context {
             model: model.clone(),
             graph: None,
             // llama.cpp rounds up; what was asked for is what there is.
-            n_ctx: if params.n_ctx == 0 { available } else { params.n_ctx.min(available) },
+            n_ctx: wanted.min(available),
             threads: params.threads,
             n_sequences: params.n_sequences,
             outputs: Vec::new(),
@@ -301,7 +328,9 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::NoTaps`] and [`Error::UnknownHead`] if the architecture does
-    /// not let itself be read, [`Error::Compute`] if there is no memory.
+    /// not let itself be read, [`Error::ContextFull`] if the first call finds
+    /// no room in the cache, [`Error::Interrupted`], and [`Error::Compute`] if
+    /// there is no memory.
     ///
     /// # Panics
     /// If a layer is not one of the model's.
@@ -354,6 +383,7 @@ impl Context {
             unreachable!("it has just been set");
         };
         self.remove(probe, 0);
+        self.outputs.clear();
         result?;
         // SAFETY: nothing has been computed since.
         let graph = unsafe { ModelGraph::read(&record, self.model.n_layers()) };
@@ -361,9 +391,7 @@ impl Context {
     }
 
     fn set_taps(&mut self, taps: Taps) -> Taps {
-        // SAFETY: `taps` is live, and llama.cpp uses it only while it computes,
-        // which takes `&mut self`.
-        std::mem::replace(unsafe { self.taps.as_mut() }, taps)
+        std::mem::replace(self.taps.get_mut(), taps)
     }
 
     /// Computes a batch. Afterwards [`Context::logits`] and
@@ -375,8 +403,7 @@ impl Context {
     /// [`Error::Compute`].
     pub fn decode(&mut self, batch: &Batch) -> Result<(), Error> {
         self.check(batch)?;
-        // SAFETY: as in `set_taps`.
-        let capturing = match unsafe { self.taps.as_mut() } {
+        let capturing = match self.taps.get_mut() {
             Taps::Capture(capture) => {
                 capture.begin(batch.tokens().iter().map(|token| token.output));
                 true
@@ -434,8 +461,14 @@ impl Context {
         let mut sequence_pointers: Vec<*mut i32> =
             sequences.iter_mut().map(std::ptr::from_mut).collect();
         let mut outputs: Vec<i8> = tokens.iter().map(|token| i8::from(token.output)).collect();
-        if NEEDS_AN_OUTPUT.contains(&self.model.architecture()) && !outputs.contains(&1) {
-            outputs[tokens.len() - 1] = 1;
+        if NEEDS_AN_OUTPUT.contains(&self.model.architecture()) {
+            // SAFETY: the context is live.
+            let n_ubatch = unsafe { sys::llama_n_ubatch(self.raw.0.as_ptr()) } as usize;
+            for micro_batch in outputs.chunks_mut(n_ubatch.max(1)) {
+                if let Some(last) = micro_batch.last_mut() {
+                    *last = 1;
+                }
+            }
         }
         let raw = sys::llama_batch {
             n_tokens: tokens.len() as i32,
@@ -449,11 +482,15 @@ impl Context {
         self.outputs.clear();
         // SAFETY: the context is live; the batch's arrays hold `n_tokens`
         // entries each and outlive the call.
-        let (status, reason) = with_log(|| unsafe { sys::llama_decode(self.raw.0.as_ptr(), raw) });
+        let (status, reason) = with_log(|| unsafe { guard::luge_decode(self.raw.0.as_ptr(), raw) });
         match status {
             0 => {}
             1 => return Err(Error::ContextFull(self.n_ctx)),
             2 => return Err(Error::Interrupted),
+            guard::THROWN => {
+                let unknown = || "it threw an exception".to_owned();
+                return Err(Error::Compute(reason.unwrap_or_else(unknown)));
+            }
             _ => {
                 let unknown = || format!("llama_decode returned {status}");
                 return Err(Error::Compute(reason.unwrap_or_else(unknown)));
@@ -496,8 +533,7 @@ impl Context {
     /// If that token was not an output, or no exits are set.
     pub fn exit_logits(&mut self, index: usize) -> Result<&[f32], Error> {
         let output = self.output_number(index);
-        // SAFETY: as in `set_taps`; the reference ends with this call.
-        let Taps::Capture(capture) = (unsafe { self.taps.as_ref() }) else {
+        let Taps::Capture(capture) = self.taps.get() else {
             panic!("no exits are set");
         };
         let exits = self.exits.as_mut().expect("they are set with the taps");
@@ -515,8 +551,7 @@ impl Context {
     }
 
     fn capture(&self) -> &Capture {
-        // SAFETY: as in `set_taps`.
-        match unsafe { self.taps.as_ref() } {
+        match self.taps.get() {
             Taps::Capture(capture) => capture,
             _ => unreachable!("only called while capturing"),
         }

@@ -44,10 +44,14 @@ impl Gguf {
         let read = |source| Error::Read { path: path.to_owned(), source };
         let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
 
-        let mut file = File::open(path).map_err(read)?;
-        if file.metadata().map_err(read)?.is_dir() {
+        // Before opening: opening a named pipe would wait for its other end.
+        let kind = std::fs::metadata(path).map_err(read)?;
+        if kind.is_dir() {
             return Err(read(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")));
+        } else if !kind.is_file() {
+            return Err(read(io::Error::other("it is not an ordinary file")));
         }
+        let mut file = File::open(path).map_err(read)?;
         let mut magic = Vec::new();
         file.by_ref().take(4).read_to_end(&mut magic).map_err(read)?;
         if magic != b"GGUF" {

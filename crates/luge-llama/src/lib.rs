@@ -31,6 +31,7 @@ mod error;
 mod exit_head;
 mod gguf;
 mod graph;
+mod guard;
 mod model;
 mod taps;
 mod vocab;

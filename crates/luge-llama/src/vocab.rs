@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use llama_cpp_sys_2 as sys;
 
-use crate::{Error, Model};
+use crate::{Error, Model, guard};
 
 impl Model {
     /// The tokens of a text. `add_special` puts in front and behind what the
@@ -34,7 +34,7 @@ impl Model {
             // `tokens.len()` ids are written; a negative result says how many
             // there would have been.
             let count = unsafe {
-                sys::llama_tokenize(
+                guard::luge_tokenize(
                     vocab,
                     text.as_ptr().cast::<c_char>(),
                     length,
@@ -49,10 +49,29 @@ impl Model {
                     tokens.truncate(count);
                     return Ok(tokens.into_iter().map(|token| token as u32).collect());
                 }
+                Err(_) if count == guard::THROWN => {
+                    return Err(Error::Tokenize("the model's vocabulary cannot write this text"));
+                }
                 Err(_) if count == i32::MIN => return Err(Error::Tokenize("the text is too long")),
                 Err(_) => tokens.resize(count.unsigned_abs() as usize, 0),
             }
         }
+    }
+
+    /// The tokens of a text that is to be continued: with what the model expects
+    /// in front, and control tokens read as such, but without the end-of-text
+    /// token that some models put behind.
+    ///
+    /// # Errors
+    /// As [`Model::tokenize`].
+    pub fn tokenize_prompt(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let mut tokens = self.tokenize(text, true, true)?;
+        // SAFETY: the vocabulary is live.
+        let adds_end = unsafe { sys::llama_vocab_get_add_eos(self.vocab()) };
+        if adds_end && tokens.last().is_some_and(|&last| self.is_end(last)) {
+            tokens.pop();
+        }
+        Ok(tokens)
     }
 
     /// The bytes of a token's text: not always whole UTF-8 characters. Control

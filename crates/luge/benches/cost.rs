@@ -21,6 +21,10 @@ use luge_llama::{Batch, Context, ContextParams, ExitSpec};
 
 const PROMPT_LENGTH: u32 = 32;
 const CTX_SIZE: u32 = 512;
+
+/// Between contestants. Worker threads wait for work by spinning, for a tenth of
+/// a second: the next contestant must not pay for the last one's.
+const PAUSE: Duration = Duration::from_millis(300);
 const METHODS: [&str; 5] = ["greedy", "sled(evolution-rate=0)", "sled", "dola", "ensemble"];
 
 fn main() {
@@ -73,9 +77,7 @@ fn main() {
         let prompt = prompt(round);
         for turn in 0..contestants {
             let place = (round + turn) % contestants;
-            // Worker threads wait for work by spinning, for a tenth of a second:
-            // the next contestant must not pay for the last one's.
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(PAUSE);
             let time = match place.checked_sub(1) {
                 None => {
                     bare.run(&prompt, tokens).expect("it decodes").as_secs_f64() / tokens as f64
@@ -101,44 +103,53 @@ fn main() {
         let ratios = times[0].iter().zip(own).map(|(bare, own)| bare / own).collect();
         println!("{name:26}{:>12.3}{:>14.3}", median(own.clone()) * 1e3, median(ratios));
     }
-    breakdown(&model, threads, &prompt(0), rounds);
+    breakdown(&model, threads, &prompt(0), rounds, tokens);
 }
 
-/// One decode step in parts: the transformer, the exit head, SLED's sums.
-fn breakdown(model: &Model, threads: u32, prompt: &[u32], rounds: usize) {
+/// One decode step in parts: the transformer, the exit head, SLED's sums. As in
+/// the rounds above, several steps behind a prompt, the first of them not
+/// counted.
+fn breakdown(model: &Model, threads: u32, prompt: &[u32], rounds: usize, tokens: usize) {
     let params = ContextParams { n_ctx: CTX_SIZE, threads, ..ContextParams::default() };
     let mut context = Context::new(model, &params).expect("a context");
     let layers: Vec<usize> = (0..model.n_layers()).collect();
     context
-        .set_exits(&ExitSpec { layers: layers.clone(), final_norm: false, softcap: true })
+        .set_exits(&ExitSpec { layers, final_norm: false, softcap: true })
         .expect("the exits are to be had");
-    context.decode(&Batch::run(prompt, 0, 0, |_| false)).expect("it decodes");
 
-    let mut parts: [Vec<f64>; 4] = Default::default();
-    for round in 0..=rounds {
-        let position = PROMPT_LENGTH + round as u32;
-        let (decode, ()) = timed(|| {
-            context.decode(&Batch::run(&[7], position, 0, |_| true)).expect("it decodes");
-        });
-        let (head, ()) = timed(|| {
-            context.exit_logits(0).expect("the exits");
-        });
-        let last = context.logits(0).to_vec();
-        let (select, top) = timed(|| top_k(&last, 10));
-        let exits = context.exit_logits(0).expect("the exits");
-        let (votes, mass) = timed(|| {
-            let rows = exits.chunks(last.len());
-            rows.filter_map(|row| layer_vote(row, &last, &top)).flatten().sum::<f64>()
-        });
-        assert!(mass.is_finite());
-        if round > 0 {
-            for (part, time) in parts.iter_mut().zip([decode, head, select, votes]) {
-                part.push(time.as_secs_f64());
+    let mut parts: [Vec<f64>; 5] = Default::default();
+    for _ in 0..rounds {
+        std::thread::sleep(PAUSE);
+        context.clear();
+        context.decode(&Batch::run(prompt, 0, 0, |_| false)).expect("it decodes");
+        for step in 0..=tokens {
+            let start = Instant::now();
+            let position = PROMPT_LENGTH + step as u32;
+            let (decode, ()) = timed(|| {
+                context.decode(&Batch::run(&[7], position, 0, |_| true)).expect("it decodes");
+            });
+            let (head, ()) = timed(|| {
+                context.exit_logits(0).expect("the exits");
+            });
+            let last = context.logits(0).to_vec();
+            let (select, top) = timed(|| top_k(&last, 10));
+            let exits = context.exit_logits(0).expect("the exits");
+            let (votes, mass) = timed(|| {
+                let rows = exits.chunks(last.len());
+                rows.filter_map(|row| layer_vote(row, &last, &top)).flatten().sum::<f64>()
+            });
+            assert!(mass.is_finite());
+            let all = start.elapsed();
+            if step > 0 {
+                for (part, time) in parts.iter_mut().zip([decode, head, select, votes, all]) {
+                    part.push(time.as_secs_f64());
+                }
             }
         }
     }
     println!("\n{:26}{:>12}", "a step of SLED", "ms");
-    let names = ["transformer, with taps", "exit head", "top-k", "sums over the vocabulary"];
+    let names =
+        ["transformer, with taps", "exit head", "top-k", "sums over the vocabulary", "all of it"];
     for (name, part) in names.iter().zip(parts) {
         println!("{name:26}{:>12.3}", median(part) * 1e3);
     }

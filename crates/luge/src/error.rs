@@ -21,6 +21,12 @@ pub enum Error {
     #[error("the continuation is empty: there is no token to score")]
     EmptyContinuation,
 
+    /// Prompt and continuation share a token from the very beginning.
+    #[error(
+        "the continuation merges with the prompt's first token: give a longer prompt, or token ids"
+    )]
+    Merged,
+
     /// The text does not fit the context.
     #[error(
         "{what} of {tokens} tokens is longer than the context of {context}: give a larger context or a shorter text"
@@ -49,7 +55,7 @@ impl Error {
                 luge_decoding::Error::NotANumber { .. } | luge_decoding::Error::Exits(_)
             ),
             Error::Llama(luge_llama::Error::TokenOutOfRange { .. }) => true,
-            Error::EmptyPrompt | Error::EmptyContinuation => true,
+            Error::EmptyPrompt | Error::EmptyContinuation | Error::Merged => true,
             _ => false,
         }
     }

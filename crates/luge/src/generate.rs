@@ -136,7 +136,9 @@ impl Session {
         let start = Instant::now();
         let mut finished = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
         let mut timings = Timings::default();
-        match self.set_plan(decoder).and_then(|()| self.fill(before)) {
+        // First, as finding out the graph takes room in the cache.
+        self.rewind(before);
+        match self.prepare(decoder).and_then(|()| self.fill(before)) {
             Ok(computed) => timings.prompt_computed = computed + 1,
             Err(Error::Llama(luge_llama::Error::Interrupted)) => {
                 finished = Some(FinishReason::Interrupted);
@@ -243,11 +245,14 @@ impl Generation<'_> {
         }
         let (decoder, exits) = (self.decoder, &mut self.exits);
         self.session.decoded_logits(decoder, 0, Purpose::Generate, exits, logits)?;
+        let kept = (!self.sampler.is_argmax()).then(|| logits.clone());
         let token = self.sampler.choose(logits, &self.history, step);
+        let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
+
         logits.clear();
         logits.extend_from_slice(self.session.final_logits(0)?);
         let own = self.sampler.choose(logits, &self.history, step);
-        Ok((token, token != own))
+        Ok(if none_left { (own, false) } else { (token, token != own) })
     }
 
     /// Generates one token and releases the text that it makes final.
@@ -298,6 +303,14 @@ impl Generation<'_> {
         let changed = self.changed.iter().any(|position| tokens.contains(position));
         Piece { text, tokens, changed }
     }
+}
+
+/// Whether every token that a method kept, above its floor, has since been ruled
+/// out by a bias. Its logits then say nothing about those left, and the final
+/// layer decides.
+fn all_ruled_out(kept: &[f32], now: &[f32]) -> bool {
+    let floor = kept.iter().copied().fold(f32::INFINITY, f32::min);
+    !kept.iter().zip(now).any(|(&kept, &now)| kept > floor && now > f32::NEG_INFINITY)
 }
 
 impl Iterator for Generation<'_> {

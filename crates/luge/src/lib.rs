@@ -12,7 +12,7 @@
 //! let mut session = Session::new(&model, &SessionOptions::default())?;
 //! let sled = session.decoder(&"sled".parse::<Pipeline>()?)?;
 //!
-//! let prompt = model.tokenize("The capital of British Columbia is", true, true)?;
+//! let prompt = model.tokenize_prompt("The capital of British Columbia is")?;
 //! let mut generation = session.generate(&sled, &prompt, &GenerateOptions::default())?;
 //! for piece in &mut generation {
 //!     print!("{}", piece?.text);
@@ -20,8 +20,8 @@
 //! let completion = generation.finish()?;
 //! println!("\n{} tokens, changed: {:?}", completion.tokens.len(), completion.changed);
 //!
-//! let prompt = model.tokenize("The capital of British Columbia is", true, true)?;
-//! let answer = model.tokenize(" Victoria", false, false)?;
+//! let (prompt, answer) =
+//!     session.tokenize_pair("The capital of British Columbia is", " Victoria")?;
 //! println!("{:.3}", session.score(&sled, &prompt, &answer)?.sum_logprob);
 //! # Ok::<(), luge::Error>(())
 //! ```

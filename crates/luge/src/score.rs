@@ -61,7 +61,9 @@ impl Session {
             });
         }
         prompt.iter().chain(continuation).try_for_each(|&token| self.model().check_token(token))?;
-        self.set_plan(decoder)?;
+        // First, as finding out the graph takes room in the cache.
+        self.rewind(before);
+        self.prepare(decoder)?;
         self.fill(before)?;
 
         let inputs: Vec<u32> = std::iter::once(last).chain(all_but_last.iter().copied()).collect();
@@ -95,15 +97,19 @@ impl Session {
     /// own, so that no text of it is left unscored.
     ///
     /// # Errors
-    /// [`luge_llama::Error::Tokenize`].
+    /// [`luge_llama::Error::Tokenize`], and [`Error::Merged`] where not even the
+    /// prompt's first token is left.
     pub fn tokenize_pair(
         &self,
         prompt: &str,
         continuation: &str,
     ) -> Result<(Vec<u32>, Vec<u32>), Error> {
-        let own = self.model().tokenize(prompt, true, true)?;
-        let mut whole = self.model().tokenize(&format!("{prompt}{continuation}"), true, true)?;
+        let own = self.model().tokenize_prompt(prompt)?;
+        let mut whole = self.model().tokenize_prompt(&format!("{prompt}{continuation}"))?;
         let shared = own.iter().zip(&whole).take_while(|(a, b)| a == b).count();
+        if shared == 0 && !own.is_empty() {
+            return Err(Error::Merged);
+        }
         let continuation = whole.split_off(shared);
         Ok((whole, continuation))
     }

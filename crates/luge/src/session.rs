@@ -54,8 +54,9 @@ pub struct ExitCounts {
 ///
 /// The KV cache is kept between calls: what the next prompt shares with the
 /// last text from its beginning is not computed again. The last token of a
-/// prompt always is, and on its own, so that a text does not depend on what was
-/// in the cache before.
+/// prompt always is, and on its own, so that a repeated prompt gives the same
+/// text to the bit. Where the shared part was itself generated, token by token
+/// instead of in a batch, the back end's rounding may differ.
 pub struct Session {
     context: Context,
     /// The tokens in the KV cache.
@@ -72,7 +73,9 @@ impl Session {
     /// [`luge_llama::Error::Context`], with what llama.cpp said.
     pub fn new(model: &Model, options: &SessionOptions) -> Result<Self, Error> {
         let default = || model.n_ctx_train().clamp(1, DEFAULT_CTX_SIZE);
-        let threads = options.threads.unwrap_or_else(|| num_cpus::get_physical() as u32).max(1);
+        // Physical cores, but no more than a container or affinity allows.
+        let cores = || num_cpus::get_physical().min(num_cpus::get()) as u32;
+        let threads = options.threads.unwrap_or_else(cores).max(1);
         let mut context = Context::new(
             model,
             &ContextParams {
@@ -129,8 +132,15 @@ impl Session {
         self.interrupt.load(Ordering::Relaxed)
     }
 
-    /// Makes the exits of a decoder's plan available.
-    pub(crate) fn set_plan(&mut self, decoder: &Decoder) -> Result<(), Error> {
+    /// Makes ready for a decoder: finds out whether the model's architecture lets
+    /// its exits be read, and reserves memory for them. Generating and scoring
+    /// do it by themselves.
+    ///
+    /// # Errors
+    /// [`Error::OtherModel`]; [`luge_llama::Error::NoTaps`] and
+    /// [`luge_llama::Error::UnknownHead`] where the decoder reads exits and the
+    /// architecture does not let them be read.
+    pub fn prepare(&mut self, decoder: &Decoder) -> Result<(), Error> {
         if *decoder.shape() != self.shape() {
             return Err(Error::OtherModel);
         }
@@ -146,13 +156,19 @@ impl Session {
     /// Brings the KV cache to `tokens`, without logits. Computes only what it
     /// does not hold yet, in batches; returns how many tokens that was.
     pub(crate) fn fill(&mut self, tokens: &[u32]) -> Result<usize, Error> {
-        let shared = self.cached.iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        let kept = self.cut(shared);
+        let kept = self.rewind(tokens);
         let limit = self.context.n_batch() as usize;
         for chunk in tokens[kept..].chunks(limit) {
             self.extend(chunk, false)?;
         }
         Ok(tokens.len() - kept)
+    }
+
+    /// Cuts the KV cache back to what it shares with `tokens`; returns how many
+    /// tokens that is.
+    pub(crate) fn rewind(&mut self, tokens: &[u32]) -> usize {
+        let shared = self.cached.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        self.cut(shared)
     }
 
     /// Cuts the KV cache back to its first `length` tokens, or to nothing where

@@ -388,3 +388,64 @@ fn a_pair_of_texts_is_split_where_its_tokens_part() {
     assert_eq!(pair(" w5 w1", "7"), (vec![8], vec![20]));
     assert_eq!(pair(" w5", ""), (vec![8], vec![]));
 }
+
+#[test]
+fn where_all_that_a_method_keeps_is_ruled_out_the_final_layer_decides() {
+    // It once was token 0: every logit was −∞, or at SLED's lower bound.
+    let mut session = session("llama");
+    let first = generate(&mut session, "greedy", &A).tokens[0];
+    let options = GenerateOptions {
+        sampler: SamplerOptions {
+            logit_bias: vec![(first, f32::NEG_INFINITY)],
+            ..SamplerOptions::default()
+        },
+        ..tokens(1)
+    };
+    let with = |session: &mut Session, method: &str| {
+        let decoder = decoder(session, method);
+        session.generate(&decoder, &A, &options).unwrap().finish().unwrap()
+    };
+    let second = with(&mut session, "greedy").tokens;
+    assert!(second[0] != first && second[0] != 0);
+    // Each keeps the final layer's best token and no other.
+    for method in ["dola(relative-top=1)", "sled(evolution-scale=1)"] {
+        let completion = with(&mut session, method);
+        assert_eq!((completion.tokens, completion.changed), (second.clone(), vec![]), "{method}");
+    }
+}
+
+#[test]
+fn exits_can_be_asked_for_when_the_cache_is_full() {
+    // Finding out the graph takes a cell, and none was free.
+    let mut session = session_of(&model("llama"), 256);
+    let greedy = decoder(&session, "greedy");
+    let full = session.generate(&greedy, &A, &endless()).unwrap().finish().unwrap();
+    assert_eq!(full.finish_reason, FinishReason::Context);
+    let fresh = told(generate(&mut self::session("llama"), "sled", &A));
+    assert_eq!(told(generate(&mut session, "sled", &A)), fresh);
+}
+
+#[test]
+fn the_context_ends_where_a_models_learned_positions_do() {
+    // llama.cpp rounds a context up, and aborts beyond the last position.
+    let mut session = session_of(&model("gpt2"), 0);
+    assert_eq!(session.ctx_size(), 128);
+    let sled = decoder(&session, "sled");
+    let completion = session.generate(&sled, &[5, 6], &endless()).unwrap().finish().unwrap();
+    assert_eq!(completion.finish_reason, FinishReason::Context);
+}
+
+#[test]
+fn parameters_that_overflow_are_an_error() {
+    let mut session = session("llama");
+    let decoder = decoder(&session, "sled(evolution-temperature=1e-39)");
+    let error = session.score(&decoder, &A, &[5]).unwrap_err();
+    assert!(error.to_string().contains("overflowed"), "{error}");
+}
+
+#[test]
+fn a_continuation_that_swallows_the_whole_prompt_is_refused() {
+    // " w" and "17" are the one token " w17" together.
+    let error = session("llama").tokenize_pair(" w", "17").unwrap_err();
+    assert!(error.to_string().contains("longer prompt"), "{error}");
+}

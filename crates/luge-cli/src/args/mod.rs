@@ -21,7 +21,7 @@ use crate::output;
 /// Text from open-weights models, decoded with every layer.
 ///
 /// Ordinary decoding reads the last layer only. luge also asks the layers
-/// before it: SLED, DoLa and the layer ensemble, on any GGUF model.
+/// before it: SLED, DoLa and the layer ensemble, on GGUF models.
 #[derive(Debug, Parser)]
 #[command(name = "luge", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {

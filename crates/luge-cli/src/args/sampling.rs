@@ -27,17 +27,17 @@ pub struct SamplingArgs {
     #[arg(short, long, value_name = "SEED", default_value_t = -1, allow_negative_numbers = true, value_parser = count_or_all)]
     pub seed: i64,
 
-    /// Keep the K best tokens; 0 for all
-    #[arg(long, value_name = "K", default_value_t = 40)]
-    pub top_k: usize,
+    /// Keep the K best tokens; 0 for all [default: 40]
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
 
-    /// Keep the fewest best tokens that reach this probability together; 1 for all
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true, value_parser = share)]
-    pub top_p: f32,
+    /// Keep the fewest best tokens that reach this probability together; 1 for all [default: 0.95]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = share)]
+    pub top_p: Option<f32>,
 
-    /// Keep tokens with at least this share of the best probability; 0 for all
-    #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true, value_parser = share)]
-    pub min_p: f32,
+    /// Keep tokens with at least this share of the best probability; 0 for all [default: 0.05]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = share)]
+    pub min_p: Option<f32>,
 
     /// Penalty on tokens that came up lately; 1 for none
     #[arg(long, value_name = "PENALTY", default_value_t = 1.0, allow_negative_numbers = true, value_parser = above_zero)]

@@ -47,7 +47,13 @@ pub fn run(job: CompareJob) -> Result<ExitCode, Failure> {
     // All are checked before the first takes its time.
     let mut decoders = Vec::new();
     for (name, method) in &job.methods {
-        decoders.push((name.as_str(), session.decoder(method)?));
+        let decoder = session.decoder(method)?;
+        match session.prepare(&decoder).map_err(Failure::from) {
+            // The answers then begin, and end, with that.
+            Ok(()) | Err(Failure::Interrupted) => {}
+            Err(failure) => return Err(failure),
+        }
+        decoders.push((name.as_str(), decoder));
     }
     let prompt = tokens(&session, &job.prompt)?;
     let mut answers = Vec::new();

@@ -33,7 +33,7 @@ fn session(job: &ModelJob) -> Result<Session, Failure> {
 /// The tokens of a prompt.
 fn tokens(session: &Session, prompt: &Prompt) -> Result<Vec<u32>, Failure> {
     match prompt {
-        Prompt::Text(text) => Ok(session.model().tokenize(text, true, true)?),
+        Prompt::Text(text) => Ok(session.model().tokenize_prompt(text)?),
         Prompt::Ids(ids) => Ok(ids.clone()),
     }
 }

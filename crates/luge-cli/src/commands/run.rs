@@ -1,6 +1,6 @@
 //! `luge run`: continue a prompt.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use luge::{Completion, Decoder, FinishReason, Session};
@@ -55,7 +55,9 @@ fn stream(
 ) -> Result<Completion, Failure> {
     let ctx_size = session.ctx_size();
     let mut generation = session.generate(decoder, prompt, &job.options)?;
-    let mut out = anstream::stdout().lock();
+    // As it is: a stream that drops colour would drop the model's own control
+    // characters too, and `marked` knows whether there is colour.
+    let mut out = io::stdout().lock();
     let mut result = Ok(());
     for piece in &mut generation {
         match piece {

@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::tempdir;
 
 use crate::gguf::{self, Gguf, Value};
-use crate::support::{PROMPT, compare, model, run, score};
+use crate::support::{PROMPT, compare, luge, model, run, score};
 
 /// What `luge` says about a model.
 #[track_caller]
@@ -139,6 +139,27 @@ fn architectures_without_layer_taps_are_named_and_decode_greedily() {
         let run = || run(&path).flags("-n 2 --prompt-ids 5,6,7");
         assert!(run().failure(1).contains(&format!("'{architecture}'")));
         run().flags("--method greedy").stdout();
+        // Several micro-batches: chameleon's graph needs an output in each.
+        let long = vec!["5"; 600].join(",");
+        let run = luge("run").model(&path).flags("-n 1 -c 1024 --method greedy --prompt-ids");
+        run.arg(long).stdout();
+    }
+}
+
+#[test]
+fn a_vocabulary_that_cannot_write_a_text() {
+    // llama.cpp throws where a byte has no token; that once ended the process.
+    let file = Gguf::parity("gemma2").replace_token("<0xE2>", "<0xZZ>").file();
+    assert!(run(file.path()).arg("\u{2603}").failure(1).contains("cannot write this text"));
+    run(file.path()).flags("-n 1").arg(PROMPT).stdout();
+}
+
+#[test]
+fn a_pipe_in_place_of_a_model_is_not_waited_for() {
+    let folder = tempdir().unwrap();
+    let pipe = folder.path().join("pipe.gguf");
+    if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|made| made.success()) {
+        assert!(message(&pipe).contains("not an ordinary file"));
     }
 }
 

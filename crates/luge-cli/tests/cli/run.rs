@@ -1,9 +1,12 @@
 //! `luge run`: prompts in, text and JSON out.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::gguf;
-use crate::support::{MODELS, PROMPT, ids, keys, model, run};
+use crate::gguf::{Gguf, Value as GgufValue};
+use crate::support::{MODELS, PROMPT, ids, keys, model, run, score};
 
 #[test]
 fn a_prompt_is_the_same_from_everywhere() {
@@ -151,4 +154,24 @@ fn a_character_split_across_tokens_comes_out_whole() {
 #[test]
 fn a_character_cut_off_by_the_end_is_replaced() {
     assert_eq!(forced("llama", &[162, 163, 164]).flags("-n 2").text(), "\u{fffd}");
+}
+
+#[test]
+fn control_characters_of_the_model_are_not_dropped_on_the_way_to_a_pipe() {
+    let escape = 3 + 0x1B;
+    assert_eq!(forced("gemma2", &[escape]).flags("-n 1").text(), "\u{1b}");
+}
+
+#[test]
+fn nothing_is_decoded_behind_an_end_token_that_the_tokenizer_adds() {
+    let mut gguf = Gguf::parity("gemma2");
+    let file = gguf.set("tokenizer.ggml.add_eos_token", GgufValue::bool(true)).file();
+    let object = run(file.path()).flags("-n 1").arg(PROMPT).json();
+    assert_eq!(
+        object["prompt_ids"],
+        run(model("gemma2")).flags("-n 1").arg(PROMPT).json()["prompt_ids"]
+    );
+    let pair =
+        |model: &Path| score(model).arg(PROMPT).arg(" w7").json()["continuation_ids"].clone();
+    assert_eq!(pair(file.path()), pair(&model("gemma2")));
 }
