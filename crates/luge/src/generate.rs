@@ -245,7 +245,10 @@ impl Generation<'_> {
         }
         let (decoder, exits) = (self.decoder, &mut self.exits);
         self.session.decoded_logits(decoder, 0, Purpose::Generate, exits, logits)?;
-        let kept = (!self.sampler.is_argmax()).then(|| logits.clone());
+        // Only a ban can rule out all that the method kept; others pay nothing.
+        let bans = |&(_, bias): &(u32, f32)| bias == f32::NEG_INFINITY;
+        let banned = self.sampler.options().logit_bias.iter().any(bans);
+        let kept = banned.then(|| logits.clone());
         let token = self.sampler.choose(logits, &self.history, step);
         let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
 

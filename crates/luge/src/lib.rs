@@ -2,8 +2,9 @@
 //!
 //! A transformer forms an opinion about the next token at every layer; ordinary
 //! decoding reads only the last, which leans to what is frequent. luge reads
-//! more of them, on any GGUF model that llama.cpp runs: SLED, DoLa and the
-//! layer ensemble, alone or in a pipeline.
+//! more of them, on GGUF models whose graph in llama.cpp shows its layers: SLED,
+//! DoLa and the layer ensemble, alone or in a pipeline. Ordinary decoding works
+//! on all that llama.cpp runs.
 //!
 //! ```no_run
 //! use luge::{GenerateOptions, Model, ModelParams, Pipeline, Session, SessionOptions};
@@ -40,7 +41,6 @@ pub use generate::{Completion, FinishReason, GenerateOptions, Generation, Piece,
 pub use luge_decoding::{
     Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,
     METHODS, Method, MethodInfo, ParamSpec, Params, Pipeline, SamplerOptions, Sled, Stage, Value,
-    nearest,
 };
 pub use luge_llama::{
     CacheType, Error as LlamaError, FlashAttention, Model, ModelParams, set_abort_hook,

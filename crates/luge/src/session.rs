@@ -139,7 +139,8 @@ impl Session {
     /// # Errors
     /// [`Error::OtherModel`]; [`luge_llama::Error::NoTaps`] and
     /// [`luge_llama::Error::UnknownHead`] where the decoder reads exits and the
-    /// architecture does not let them be read.
+    /// architecture does not let them be read; otherwise as
+    /// [`luge_llama::Context::set_exits`].
     pub fn prepare(&mut self, decoder: &Decoder) -> Result<(), Error> {
         if *decoder.shape() != self.shape() {
             return Err(Error::OtherModel);

@@ -54,6 +54,8 @@ fn stream(
     job: &RunJob,
 ) -> Result<Completion, Failure> {
     let ctx_size = session.ctx_size();
+    // A model with learned positions has no more than those.
+    let can_grow = session.model().positions().is_none_or(|most| ctx_size < most as usize);
     let mut generation = session.generate(decoder, prompt, &job.options)?;
     // As it is: a stream that drops colour would drop the model's own control
     // characters too, and `marked` knows whether there is colour.
@@ -76,9 +78,8 @@ fn stream(
     let completion = generation.finish()?;
 
     if completion.finish_reason == FinishReason::Context {
-        output::say(format_args!(
-            "the context of {ctx_size} tokens is full; --ctx-size makes it larger"
-        ));
+        let hint = if can_grow { "; --ctx-size makes it larger" } else { "" };
+        output::say(format_args!("the context of {ctx_size} tokens is full{hint}"));
     }
     if job.show_changes {
         output::say(format_args!(

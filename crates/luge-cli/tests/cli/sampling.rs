@@ -65,6 +65,12 @@ fn no_tokens_are_no_text() {
 }
 
 #[test]
+fn no_larger_context_is_promised_than_a_model_has_positions() {
+    let outcome = run(model("gpt2")).flags("-n -1 --ignore-eos -c 128").arg(PROMPT).outcome();
+    assert_eq!(outcome.stderr, "luge: the context of 128 tokens is full\n");
+}
+
+#[test]
 fn without_a_limit_the_context_is_filled_and_that_is_said() {
     let outcome = llama().flags("-n -1 --ignore-eos -c 32").outcome();
     assert!(outcome.status.success());
