@@ -1,8 +1,11 @@
 # `make run` and `make test` do everything from a fresh clone: they install or
 # name what the system lacks, then leave the rest to cargo.
 
-# What `make run` runs: make run ARGS='run -m model.gguf "Once upon a time"'
-ARGS ?= compare -m testdata/parity/llama.gguf ' w58 w9 w0 w24 w47 w57 w3' -n 24
+QUESTION = What is the capital of British Columbia?
+
+# What `make run` runs: make run ARGS='run -m model.gguf "Once upon a time"'.
+# More questions are asked for only where someone sits there to type them.
+ARGS ?= compare "$(QUESTION)" --show-layers $(if $(shell test -t 0 && echo yes),--interactive)
 
 # One profile for all: the C++ engine is built once.
 CARGO_FLAGS = --release --locked
@@ -19,6 +22,9 @@ test: setup
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	cargo test $(CARGO_FLAGS) --workspace
+	cargo clippy $(CARGO_FLAGS) -p luge-cli --no-default-features --all-targets -- -D warnings
+	@python3 -c 'import tomllib' || { echo "the built-in model's tests need Python 3.11 or newer" >&2; exit 1; }
+	cd models/atlas && python3 -m unittest
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
 # make bench MODEL=model.gguf
@@ -27,7 +33,7 @@ bench: setup
 
 # The picture in README.md.
 picture: build
-	target/release/luge $(ARGS) --color always \
+	target/release/luge compare "$(QUESTION)" --show-layers --color always \
 		| cargo run -q $(CARGO_FLAGS) -p luge-cli --example picture >docs/compare.svg
 
 setup:

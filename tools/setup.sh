@@ -1,6 +1,7 @@
 #!/bin/sh
-# Sees to what the build needs from the system: a C++ compiler, cmake, libclang
-# and Rust. Installs Debian's packages where it may, otherwise names them.
+# Sees to what the build and the tests need from the system: a C++ compiler,
+# cmake, libclang, Python and Rust. Installs Debian's packages where it may,
+# otherwise names them.
 set -eu
 
 has_libclang() {
@@ -29,6 +30,8 @@ has_clang_headers() {
 missing=
 command -v c++ >/dev/null && command -v make >/dev/null || missing="$missing build-essential"
 command -v cmake >/dev/null || missing="$missing cmake"
+# For the tests of the built-in model's recipe.
+command -v python3 >/dev/null || missing="$missing python3"
 has_libclang && has_clang_headers || missing="$missing libclang-dev"
 
 if [ -n "$missing" ]; then

@@ -1,6 +1,7 @@
 //! From the command line to jobs: defaults filled in, prompts read, methods
 //! parsed and checked. Nothing is loaded yet.
 
+use std::borrow::Cow;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal, Read};
@@ -20,10 +21,38 @@ use crate::output;
 
 /// A model to load and how to set it up.
 pub struct ModelJob {
-    pub path: PathBuf,
+    pub source: Source,
     pub params: ModelParams,
     pub session: SessionOptions,
 }
+
+/// Where a model comes from.
+pub enum Source {
+    File(PathBuf),
+    /// The model that is built in, and whether it was asked for.
+    #[cfg(feature = "atlas")]
+    BuiltIn {
+        named: bool,
+    },
+}
+
+impl Source {
+    /// The model as the user calls it.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Source::File(path) => path.to_string_lossy(),
+            #[cfg(feature = "atlas")]
+            Source::BuiltIn { .. } => BUILT_IN.into(),
+        }
+    }
+}
+
+#[cfg(feature = "atlas")]
+use luge::builtin::NAME as BUILT_IN;
+
+/// What names the model that is built in elsewhere.
+#[cfg(not(feature = "atlas"))]
+const BUILT_IN: &str = "atlas";
 
 /// A prompt as given.
 pub enum Prompt {
@@ -55,16 +84,19 @@ pub struct ScoreJob {
 
 pub struct CompareJob {
     pub model: ModelJob,
-    pub prompt: Prompt,
+    /// None where the first one is read from standard input, with the others.
+    pub prompt: Option<Prompt>,
     /// Each method as it was written, and parsed.
     pub methods: Vec<(String, Pipeline)>,
     pub options: GenerateOptions,
+    pub show_layers: bool,
+    pub interactive: bool,
     pub format: Format,
 }
 
 pub fn run(args: RunArgs) -> Result<RunJob, Failure> {
     Ok(RunJob {
-        model: model(args.model, &args.context),
+        model: model(args.model, &args.context)?,
         prompt: prompt(args.prompt)?,
         method: method(args.method)?,
         options: options(args.sampling),
@@ -84,7 +116,7 @@ pub fn score(args: ScoreArgs) -> Result<ScoreJob, Failure> {
         }
     };
     Ok(ScoreJob {
-        model: model(args.model, &args.context),
+        model: model(args.model, &args.context)?,
         pair,
         method: method(args.method)?,
         format: args.format,
@@ -95,11 +127,24 @@ pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
     let texts = Pipeline::split_list(&args.methods)?;
     let pipelines = methods(&texts, &args.params.0)?;
     let names = texts.iter().map(|text| text.trim().to_owned());
+    let prompt = match args.prompt {
+        none if args.interactive && none.is_empty() => None,
+        all if args.interactive && all.is_stdin() => {
+            return Err(Failure::Usage(
+                "'-' reads all of standard input, and --interactive a prompt a line: leave out \
+                 one of them"
+                    .to_owned(),
+            ));
+        }
+        given => Some(prompt(given)?),
+    };
     Ok(CompareJob {
-        model: model(args.model, &args.context),
-        prompt: prompt(args.prompt)?,
+        model: model(args.model, &args.context)?,
+        prompt,
         methods: names.zip(pipelines).collect(),
         options: options(args.sampling),
+        show_layers: args.show_layers,
+        interactive: args.interactive,
         format: args.format,
     })
 }
@@ -129,9 +174,9 @@ fn methods(texts: &[&str], params: &Params) -> Result<Vec<Pipeline>, Failure> {
     texts.iter().map(|text| Ok(Pipeline::parse(text, params)?)).collect()
 }
 
-fn model(args: ModelArgs, context: &ContextArgs) -> ModelJob {
-    ModelJob {
-        path: args.model,
+fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
+    Ok(ModelJob {
+        source: source(args.model)?,
         params: ModelParams {
             gpu_layers: args.gpu_layers.0,
             mmap: !args.no_mmap,
@@ -148,6 +193,29 @@ fn model(args: ModelArgs, context: &ContextArgs) -> ModelJob {
                 FlashAttn::Auto => FlashAttention::Auto,
             },
         },
+    })
+}
+
+#[cfg(feature = "atlas")]
+fn source(model: Option<PathBuf>) -> Result<Source, Failure> {
+    Ok(match model {
+        None => Source::BuiltIn { named: false },
+        Some(path) if path.as_os_str() == BUILT_IN => Source::BuiltIn { named: true },
+        Some(path) => Source::File(path),
+    })
+}
+
+#[cfg(not(feature = "atlas"))]
+fn source(model: Option<PathBuf>) -> Result<Source, Failure> {
+    match model {
+        None => Err(Failure::Usage(
+            "no model given, and none is built in: choose one with -m model.gguf".to_owned(),
+        )),
+        Some(path) if path.as_os_str() == BUILT_IN => Err(Failure::Usage(format!(
+            "the model {BUILT_IN} is not built in here: choose one with -m model.gguf, or write \
+             ./{BUILT_IN} for a file of that name"
+        ))),
+        Some(path) => Ok(Source::File(path)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong, as a user sees it.
 
+use std::io;
+
 /// An error of this crate. Every message is one sentence that names the thing
 /// and the way out.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,17 @@ pub enum Error {
         tokens: usize,
         /// The context's size in tokens.
         context: usize,
+    },
+
+    /// The model that is built in found no place to be unpacked to.
+    #[error(
+        "cannot unpack the built-in model, neither into the cache ({cache}) nor into a temporary file ({source}): make room there, or set TMPDIR to a folder that can be written to"
+    )]
+    Unpack {
+        /// What is wrong with the cache.
+        cache: String,
+        /// What is wrong with the folder of temporary files.
+        source: io::Error,
     },
 
     /// The decoder was bound to a model of another shape.

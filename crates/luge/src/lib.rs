@@ -27,17 +27,24 @@
 //! # Ok::<(), luge::Error>(())
 //! ```
 //!
+//! With the feature `atlas`, which is on by default, a small model is part of the
+//! library: `luge::builtin::load` loads it.
+//!
 //! Exits are computed when a method asks for them and not before; a method that
 //! asks for none costs what ordinary decoding costs.
 
+#[cfg(feature = "atlas")]
+pub mod builtin;
 mod error;
 mod generate;
+mod lens;
 mod score;
 mod session;
 mod text;
 
 pub use error::Error;
 pub use generate::{Completion, FinishReason, GenerateOptions, Generation, Piece, Timings};
+pub use lens::{Candidate, LensOptions, Opinion};
 pub use luge_decoding::{
     Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,
     METHODS, Method, MethodInfo, ParamSpec, Params, Pipeline, SamplerOptions, Sled, Stage, Value,

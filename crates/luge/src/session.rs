@@ -145,13 +145,29 @@ impl Session {
         if *decoder.shape() != self.shape() {
             return Err(Error::OtherModel);
         }
-        let ExitPlan { layers, form } = decoder.plan();
+        self.set_exits(decoder.plan())
+    }
+
+    /// Makes ready for the exits of a plan.
+    pub(crate) fn set_exits(&mut self, plan: &ExitPlan) -> Result<(), Error> {
         self.context.set_exits(&ExitSpec {
-            layers: layers.clone(),
-            final_norm: form.norm == ExitNorm::Final,
-            softcap: form.softcap,
+            layers: plan.layers.clone(),
+            final_norm: plan.form.norm == ExitNorm::Final,
+            softcap: plan.form.softcap,
         })?;
         Ok(())
+    }
+
+    /// The exits of a plan that has been set, at a token of the last batch.
+    ///
+    /// # Errors
+    /// What the engine reports.
+    pub(crate) fn exits<'a>(
+        &'a mut self,
+        plan: &'a ExitPlan,
+        index: usize,
+    ) -> Result<ExitLogits<'a>, Error> {
+        Ok(ExitLogits::new(&plan.layers, self.context.exit_logits(index)?))
     }
 
     /// Brings the KV cache to `tokens`, without logits. Computes only what it

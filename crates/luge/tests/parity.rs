@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use luge::{
     CacheType, Decoder, Dola, Ensemble, ExitForm, ExitNorm, FlashAttention, GenerateOptions,
-    Greedy, Model, ModelParams, Pipeline, Session, SessionOptions, Sled,
+    Greedy, LensOptions, Model, ModelParams, Pipeline, Session, SessionOptions, Sled,
 };
 use serde_json::Value;
 
@@ -103,6 +103,39 @@ impl Fixture {
                 }
             }
             println!("{}, {id}: off by {worst:.1e} at most", self.name);
+        }
+        let looked = |prompt: &&Value| !prompt["details"].is_null();
+        let mut checked = 0;
+        for prompt in prompts.as_array().unwrap().iter().filter(looked) {
+            self.check_lens(prompt, tolerance, tie);
+            checked += 1;
+        }
+        assert!(checked > 0, "{}: no prompt has its layers recorded", self.name);
+    }
+
+    /// The layers' most probable tokens at the end of a prompt.
+    fn check_lens(&mut self, prompt: &Value, tolerance: f64, tie: f64) {
+        let details = &prompt["details"];
+        let ids = tokens(&prompt["ids"]);
+        assert_eq!(count(&details["position"]), ids.len() - 1);
+        for (key, norm) in [("plain", ExitNorm::Raw), ("normed", ExitNorm::Final)] {
+            let form = ExitForm { norm, ..ExitForm::default() };
+            let options = LensOptions { form, top: 5, ..LensOptions::default() };
+            let positions = self.session.lens(&ids, &[], &options).unwrap();
+            let [opinions] = &positions[..] else { panic!("{} positions", positions.len()) };
+            let wanted = details["top5"][key].as_array().unwrap();
+            assert_eq!(opinions.len(), wanted.len(), "{}: {key}", self.name);
+            for (opinion, wanted) in opinions.iter().zip(wanted) {
+                let place = format!("{}, {key}, layer {}", self.name, opinion.layer);
+                let wanted_ids = tokens(&wanted["ids"]);
+                for (rank, (ours, id)) in opinion.top.iter().zip(wanted_ids).enumerate() {
+                    let prob = wanted["probs"][rank].as_f64().unwrap();
+                    // A logit off by so much puts a probability off by that part of it.
+                    let off = (ours.prob / prob).ln().abs();
+                    assert!(off <= 2.0 * tolerance, "{place}: {ours:?} is not {prob}");
+                    assert!(ours.id == id || off <= tie, "{place}: {ours:?} is not {id}");
+                }
+            }
         }
     }
 

@@ -118,7 +118,14 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub params: MethodParams,
 
-    /// Output: columns of text, or one JSON object
+    /// Also show what each layer says where the answers part, or, where they
+    /// are the same, at the token that was the least probable
+    #[arg(long, help_heading = "Output")]
+    pub show_layers: bool,
+    /// Then read more prompts from standard input, a line each
+    #[arg(short, long, help_heading = "Prompt")]
+    pub interactive: bool,
+    /// Output: columns of text, or one JSON object a prompt
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: Format,
 

@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use luge::CacheType;
 
+#[cfg(feature = "atlas")]
+const MODEL_HELP: &str = "GGUF file; a split model by its first part. 'atlas' is the small model \
+                          that is built in, and a file of that name is ./atlas [default: atlas]";
+#[cfg(not(feature = "atlas"))]
+const MODEL_HELP: &str = "GGUF file; a split model by its first part";
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// GGUF file; a split model by its first part
-    #[arg(short, long, value_name = "FILE")]
-    pub model: PathBuf,
+    #[arg(short, long, value_name = "FILE", help = MODEL_HELP)]
+    pub model: Option<PathBuf>,
 
     /// Transformer blocks to put on the GPU, in a build with a GPU back end: a
     /// number, or all [-ngl]

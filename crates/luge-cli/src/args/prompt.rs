@@ -26,6 +26,19 @@ pub struct PromptArgs {
     pub prompt_ids: Option<IdList>,
 }
 
+impl PromptArgs {
+    /// Whether no prompt was given.
+    pub fn is_empty(&self) -> bool {
+        let texts = self.prompt.is_some() || self.prompt_flag.is_some();
+        !(texts || self.file.is_some() || self.prompt_ids.is_some())
+    }
+
+    /// Whether the prompt is said to be all of standard input.
+    pub fn is_stdin(&self) -> bool {
+        [&self.prompt, &self.prompt_flag].into_iter().flatten().any(|text| text == "-")
+    }
+}
+
 /// Token ids separated by commas or blanks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdList(pub Vec<u32>);

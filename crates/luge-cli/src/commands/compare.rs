@@ -9,11 +9,13 @@ use indicatif::ProgressBar;
 use luge::{Completion, Decoder, FinishReason, GenerateOptions, Session};
 use serde::Serialize;
 
+use super::layers::Layers;
+use super::prompts::{self, Ended};
 use super::{CompletionObject, counted, session, tokens};
 use crate::args::Format;
-use crate::failure::{Failure, INTERRUPTED};
+use crate::failure::Failure;
 use crate::output::{self, ASIDE, HEADING, marked, print_json};
-use crate::resolve::CompareJob;
+use crate::resolve::{CompareJob, Prompt};
 
 /// The narrowest column that text is still read in.
 const LEAST_COLUMN: u16 = 24;
@@ -24,6 +26,8 @@ struct CompareObject<'a> {
     prompt_ids: &'a [u32],
     seed: u64,
     results: Vec<ResultObject<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<&'a Layers>,
 }
 
 #[derive(Serialize)]
@@ -34,12 +38,18 @@ struct ResultObject<'a> {
 }
 
 /// One method's answer.
-struct Answer<'a> {
-    name: &'a str,
-    decoder: Decoder,
+pub struct Answer<'a> {
+    pub name: &'a str,
+    pub decoder: &'a Decoder,
     /// The text with its changed tokens marked.
     shown: String,
-    completion: Completion,
+    pub completion: Completion,
+}
+
+impl Answer<'_> {
+    fn is_interrupted(&self) -> bool {
+        self.completion.finish_reason == FinishReason::Interrupted
+    }
 }
 
 pub fn run(job: CompareJob) -> Result<ExitCode, Failure> {
@@ -55,40 +65,69 @@ pub fn run(job: CompareJob) -> Result<ExitCode, Failure> {
         }
         decoders.push((name.as_str(), decoder));
     }
-    let prompt = tokens(&session, &job.prompt)?;
-    let mut answers = Vec::new();
+    if job.show_layers {
+        match Layers::prepare(&mut session, decoders.iter().map(|(_, decoder)| decoder)) {
+            Ok(()) | Err(Failure::Interrupted) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let interrupt = session.interrupt();
+    prompts::answer_each(job.prompt.as_ref(), job.interactive, &interrupt, |prompt| {
+        compare(&mut session, &job, &decoders, prompt)
+    })
+}
+
+/// Answers one prompt.
+fn compare(
+    session: &mut Session,
+    job: &CompareJob,
+    decoders: &[(&str, Decoder)],
+    prompt: &Prompt,
+) -> Result<Ended, Failure> {
+    let prompt = tokens(session, prompt)?;
+    let mut answers: Vec<Answer<'_>> = Vec::new();
     for (name, decoder) in decoders {
-        let answer = answer(&mut session, name, decoder, &prompt, &job.options)?;
-        let interrupted = answer.completion.finish_reason == FinishReason::Interrupted;
-        answers.push(answer);
-        if interrupted {
+        answers.push(answer(session, name, decoder, &prompt, &job.options)?);
+        if answers.iter().any(Answer::is_interrupted) {
             break;
         }
     }
+    let mut is_interrupted = answers.iter().any(Answer::is_interrupted);
+    if job.format == Format::Text {
+        print_answers(&answers)?;
+    }
+    let mut layers = None;
+    if job.show_layers && !is_interrupted {
+        match Layers::of(session, &prompt, &answers) {
+            Ok(shown) => layers = shown,
+            // The answers are there all the same.
+            Err(Failure::Interrupted) => is_interrupted = true,
+            Err(failure) => return Err(failure),
+        }
+    }
     match job.format {
-        Format::Text => print_answers(&answers)?,
+        Format::Text => layers.iter().try_for_each(Layers::print)?,
         Format::Json => print_json(&CompareObject {
-            model: &job.model.path.to_string_lossy(),
+            model: &job.model.source.name(),
             prompt_ids: &prompt,
             seed: job.options.sampler.seed,
             results: answers
                 .iter()
                 .map(|answer| ResultObject {
-                    method: &answer.decoder,
+                    method: answer.decoder,
                     completion: CompletionObject::new(&answer.completion),
                 })
                 .collect(),
+            layers: layers.as_ref(),
         })?,
     }
-    let interrupted =
-        answers.iter().any(|a| a.completion.finish_reason == FinishReason::Interrupted);
-    Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok(if is_interrupted { Ended::Interrupted } else { Ended::Whole })
 }
 
 fn answer<'a>(
     session: &mut Session,
     name: &'a str,
-    decoder: Decoder,
+    decoder: &'a Decoder,
     prompt: &[u32],
     options: &GenerateOptions,
 ) -> Result<Answer<'a>, Failure> {
@@ -96,7 +135,7 @@ fn answer<'a>(
         if output::is_watched() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     progress.enable_steady_tick(Duration::from_millis(120));
     progress.set_message(format!("{name}: reading the prompt"));
-    let mut generation = session.generate(&decoder, prompt, options)?;
+    let mut generation = session.generate(decoder, prompt, options)?;
     let mut shown = String::new();
     while let Some(piece) = generation.next() {
         let piece = piece?;

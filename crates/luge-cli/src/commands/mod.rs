@@ -1,6 +1,8 @@
 //! The commands, each from a job to an exit code.
 
 pub mod compare;
+mod layers;
+mod prompts;
 pub mod run;
 pub mod score;
 
@@ -11,16 +13,32 @@ use serde::Serialize;
 
 use crate::failure::{Failure, INTERRUPTED};
 use crate::output;
-use crate::resolve::{ModelJob, Prompt};
+use crate::resolve::{ModelJob, Prompt, Source};
 
 /// Loads a model and sets up a session that Ctrl-C interrupts.
 fn session(job: &ModelJob) -> Result<Session, Failure> {
-    let model = Model::load(&job.path, &job.params)?;
+    let model = match &job.source {
+        Source::File(path) => Model::load(path, &job.params)?,
+        #[cfg(feature = "atlas")]
+        Source::BuiltIn { named } => {
+            if !named {
+                let name = job.source.name();
+                output::say(format_args!(
+                    "no model given, using the built-in {name} (choose one with -m model.gguf)"
+                ));
+            }
+            luge::builtin::load(&job.params)?
+        }
+    };
     let session = Session::new(&model, &job.session)?;
     let flag = session.interrupt();
     let handler = move || {
         // The second time, whatever is still running does not listen.
         if flag.swap(true, Ordering::Relaxed) {
+            if output::is_watched() {
+                // The shell's prompt is to stand on a line of its own.
+                eprintln!();
+            }
             std::process::exit(i32::from(INTERRUPTED));
         }
     };

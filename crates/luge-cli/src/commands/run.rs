@@ -31,7 +31,7 @@ pub fn run(job: RunJob) -> Result<ExitCode, Failure> {
         Format::Json => {
             let completion = session.generate(&decoder, &prompt, &job.options)?.finish()?;
             print_json(&RunObject {
-                model: &job.model.path.to_string_lossy(),
+                model: &job.model.source.name(),
                 method: &decoder,
                 prompt_ids: &prompt,
                 seed: job.options.sampler.seed,

@@ -34,7 +34,7 @@ pub fn run(job: ScoreJob) -> Result<ExitCode, Failure> {
     match job.format {
         Format::Text => print_table(&score, &decoder)?,
         Format::Json => print_json(&ScoreObject {
-            model: &job.model.path.to_string_lossy(),
+            model: &job.model.source.name(),
             method: &decoder,
             prompt_ids: &prompt,
             continuation_ids: &continuation,

@@ -157,8 +157,19 @@ fn a_quantised_v_cache_needs_flash_attention() {
 }
 
 #[test]
-fn a_model_must_be_named() {
+fn standard_input_is_one_prompt_or_a_prompt_a_line() {
+    for prompt in ["-", "-p -"] {
+        let compare = compare(model("llama")).flags("-i").flags(prompt);
+        says(&compare.failure(2), &["standard input", "--interactive"]);
+    }
+}
+
+#[cfg(not(feature = "atlas"))]
+#[test]
+fn a_model_must_be_named_where_none_is_built_in() {
     for command in ["run a", "score a b", "compare a"] {
-        says(&bare_luge().flags(command).failure(2), &["--model"]);
+        says(&bare_luge().flags(command).failure(2), &["no model given", "-m model.gguf"]);
+        let named = bare_luge().flags(command).flags("-m atlas");
+        says(&named.failure(2), &["atlas is not built in", "-m model.gguf", "./atlas"]);
     }
 }

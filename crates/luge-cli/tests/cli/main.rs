@@ -1,10 +1,15 @@
 //! The command `luge`, from its arguments to what it prints.
 //!
 //! Everything here runs the binary on the tiny models in `testdata/parity`
-//! (see the README there), or on copies of them that have been tampered with.
+//! (see the README there), on copies of them that have been tampered with, or on
+//! the model that is built in.
 
+#[cfg(feature = "atlas")]
+mod atlas;
 mod bad_models;
 mod bad_usage;
+#[cfg(all(unix, feature = "atlas"))]
+mod builtin;
 mod changes;
 mod compare;
 mod gguf;

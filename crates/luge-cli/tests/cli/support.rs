@@ -61,14 +61,16 @@ pub fn luge(command: &str) -> Luge {
     bare_luge().flags(command).flags("--threads 1")
 }
 
-/// `luge` without anything, in a plain environment.
+/// `luge` without anything, in a plain environment and with a cache that is not
+/// the user's.
 pub fn bare_luge() -> Luge {
     let mut command = Command::new(env!("CARGO_BIN_EXE_luge"));
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"] {
         command.env_remove(name);
     }
     command.env("TERM", "xterm-256color");
-    Luge { command, stdin: Vec::new() }
+    let luge = Luge { command, stdin: Vec::new() };
+    luge.home(env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// A command line in the making.
@@ -94,13 +96,39 @@ impl Luge {
         self
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    /// With a home, for the cache, that it shares with no one.
+    pub fn home(self, folder: impl AsRef<Path>) -> Self {
+        let folder = folder.as_ref();
+        // macOS has its caches at home, whatever the other one says.
+        self.env("HOME", folder).env("XDG_CACHE_HOME", folder.join("Library/Caches"))
+    }
+
+    /// Run by a shell, at the place of `exec "$@"` in a script.
+    #[cfg(unix)]
+    pub fn in_shell(self, script: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script).arg("sh");
+        shell.arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Luge { command: shell, stdin: self.stdin }
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    pub fn stdin(mut self, text: &str) -> Self {
-        self.stdin = text.as_bytes().to_vec();
+    pub fn stdin(self, text: &str) -> Self {
+        self.stdin_bytes(text.as_bytes())
+    }
+
+    pub fn stdin_bytes(mut self, bytes: &[u8]) -> Self {
+        self.stdin = bytes.to_vec();
         self
     }
 

@@ -1,24 +1,14 @@
 //! What is different on a terminal.
 
-use std::process::Command;
-
-use rexpect::session::spawn_command;
+use rexpect::process::wait::WaitStatus;
+use rexpect::session::{PtySession, spawn_command};
 
 use crate::support::{Luge, PROMPT, compare, model, reference_prompt, run};
 
 /// What a command shows on a terminal of so many columns.
 fn shown(columns: u16, luge: Luge) -> String {
-    let luge = luge.into_command();
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("stty cols {columns} && exec \"$@\"")).arg("sh");
-    shell.arg(luge.get_program()).args(luge.get_args());
-    for (name, value) in luge.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    let mut session = spawn_command(shell, Some(60_000)).unwrap();
+    let shell = luge.in_shell(&format!("stty cols {columns} && exec \"$@\""));
+    let mut session = spawn_command(shell.into_command(), Some(60_000)).unwrap();
     let text = session.exp_eof().unwrap();
     // Each byte has come back as a character of its own.
     let bytes = text.chars().map(|byte| u8::try_from(byte).unwrap());
@@ -55,4 +45,52 @@ fn answers_are_compared_over_the_width_of_the_terminal() {
         assert_eq!(border.trim_end().chars().count() + 1, usize::from(columns), "{text}");
     }
     assert!(!table(40).contains('╞'), "two columns of twenty are too narrow to read");
+}
+
+/// A conversation on a terminal, with a prompt typed and these words shown.
+fn conversation(flags: &str, shown: &str) -> PtySession {
+    let compare = compare(model("llama")).flags("-i --methods greedy --color never").flags(flags);
+    let mut session = spawn_command(compare.into_command(), Some(60_000)).unwrap();
+    session.exp_string("type a prompt of your own").unwrap();
+    session.exp_string("> ").unwrap();
+    session.send_line(PROMPT).unwrap();
+    session.exp_string(shown).unwrap();
+    session
+}
+
+/// Ends the conversation with this key; returns the exit code.
+fn end(mut session: PtySession, key: char) -> i32 {
+    session.send_control(key).unwrap();
+    session.exp_eof().unwrap();
+    match session.process().wait().unwrap() {
+        WaitStatus::Exited(_, code) => code,
+        status => panic!("{status:?}"),
+    }
+}
+
+#[test]
+fn prompts_are_typed_until_the_end_of_input() {
+    let mut session = conversation("-n 4", "4 tokens");
+    session.exp_string("> ").unwrap();
+    session.send_line(PROMPT).unwrap();
+    session.exp_string("4 tokens").unwrap();
+    session.exp_string("> ").unwrap();
+    assert_eq!(end(session, 'd'), 0);
+}
+
+#[test]
+fn ctrl_c_at_the_prompt_ends_the_program() {
+    let mut session = conversation("-n 4", "4 tokens");
+    session.exp_string("> ").unwrap();
+    assert_eq!(end(session, 'c'), 130);
+}
+
+#[test]
+fn ctrl_c_ends_an_answer_and_not_the_conversation() {
+    // A text without an end, whose length is shown as it grows.
+    let mut session = conversation("-n -1 --ignore-eos -c 100000", "tokens");
+    session.send_control('c').unwrap();
+    session.exp_string("interrupted").unwrap();
+    session.exp_string("> ").unwrap();
+    assert_eq!(end(session, 'd'), 0);
 }
