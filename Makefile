@@ -18,12 +18,13 @@ run: build
 build: setup
 	cargo build $(CARGO_FLAGS)
 
+# Without the built-in model first: the last `luge` that is built has it.
 test: setup
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
-	cargo test $(CARGO_FLAGS) --workspace
 	cargo clippy $(CARGO_FLAGS) -p luge-cli --no-default-features --all-targets -- -D warnings
 	cargo test $(CARGO_FLAGS) -p luge-cli --no-default-features --test cli bad_usage
+	cargo test $(CARGO_FLAGS) --workspace
 	@python3 -c 'import tomllib' || { echo "the built-in model's tests need Python 3.11 or newer" >&2; exit 1; }
 	cd models/atlas && python3 -m unittest
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --workspace --no-deps
