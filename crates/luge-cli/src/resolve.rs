@@ -7,6 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
+#[cfg(feature = "atlas")]
+use luge::builtin::NAME as BUILT_IN;
 use luge::{
     FlashAttention, GenerateOptions, METHODS, MethodInfo, ModelParams, Params, Pipeline,
     SamplerOptions, SessionOptions,
@@ -46,9 +48,6 @@ impl Source {
         }
     }
 }
-
-#[cfg(feature = "atlas")]
-use luge::builtin::NAME as BUILT_IN;
 
 /// What names the model that is built in elsewhere.
 #[cfg(not(feature = "atlas"))]

@@ -116,13 +116,7 @@ impl Session {
         options: &GenerateOptions,
     ) -> Result<Generation<'a>, Error> {
         let (&last, before) = prompt.split_last().ok_or(Error::EmptyPrompt)?;
-        if prompt.len() > self.ctx_size() {
-            return Err(Error::TooLong {
-                what: "the prompt",
-                tokens: prompt.len(),
-                context: self.ctx_size(),
-            });
-        }
+        self.check_room("the prompt", prompt.len())?;
         let biased = options.sampler.logit_bias.iter().map(|(token, _)| token);
         prompt.iter().chain(biased).try_for_each(|&token| self.model().check_token(token))?;
 

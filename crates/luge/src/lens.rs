@@ -86,13 +86,7 @@ impl Session {
         // Of the continuation's last token only what precedes it is computed.
         let inner = continuation.split_last().map_or(&[][..], |(_, inner)| inner);
         let computed = prompt.len() + inner.len();
-        if computed > self.ctx_size() {
-            return Err(Error::TooLong {
-                what: "prompt and continuation",
-                tokens: computed,
-                context: self.ctx_size(),
-            });
-        }
+        self.check_room("prompt and continuation", computed)?;
         let tokens = prompt.iter().chain(continuation).chain(&options.pinned);
         tokens.copied().try_for_each(|token| self.model().check_token(token))?;
         // First, as finding out the graph takes room in the cache.

@@ -53,13 +53,7 @@ impl Session {
         // The last token is scored, never computed.
         let (_, all_but_last) = continuation.split_last().ok_or(Error::EmptyContinuation)?;
         let computed = prompt.len() + all_but_last.len();
-        if computed > self.ctx_size() {
-            return Err(Error::TooLong {
-                what: "prompt and continuation",
-                tokens: computed,
-                context: self.ctx_size(),
-            });
-        }
+        self.check_room("prompt and continuation", computed)?;
         prompt.iter().chain(continuation).try_for_each(|&token| self.model().check_token(token))?;
         // First, as finding out the graph takes room in the cache.
         self.rewind(before);

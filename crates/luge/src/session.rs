@@ -170,6 +170,15 @@ impl Session {
         Ok(ExitLogits::new(&plan.layers, self.context.exit_logits(index)?))
     }
 
+    /// Whether so many tokens of a text fit into the context.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`].
+    pub(crate) fn check_room(&self, what: &'static str, tokens: usize) -> Result<(), Error> {
+        let context = self.ctx_size();
+        if tokens > context { Err(Error::TooLong { what, tokens, context }) } else { Ok(()) }
+    }
+
     /// Brings the KV cache to `tokens`, without logits. Computes only what it
     /// does not hold yet, in batches; returns how many tokens that was.
     pub(crate) fn fill(&mut self, tokens: &[u32]) -> Result<usize, Error> {
