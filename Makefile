@@ -29,9 +29,9 @@ test: setup
 	cd models/atlas && python3 -m unittest
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
-# make bench MODEL=model.gguf
-bench: setup
-	cargo bench --locked -p luge --bench cost -- $(MODEL)
+# What methods cost on this machine: make bench BENCH_ARGS='-m model.gguf'.
+bench: build
+	@target/release/luge bench $(BENCH_ARGS)
 
 # The picture in README.md.
 picture: build

@@ -53,6 +53,6 @@ if [ -n "$missing" ]; then
 fi
 
 if ! command -v cargo >/dev/null; then
-    echo "luge needs Rust 1.88 or newer: see https://rustup.rs" >&2
+    echo "luge needs Rust 1.89 or newer: see https://rustup.rs" >&2
     exit 1
 fi

@@ -5,18 +5,18 @@ use std::borrow::Cow;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[cfg(feature = "atlas")]
 use luge::builtin::NAME as BUILT_IN;
 use luge::{
-    FlashAttention, GenerateOptions, METHODS, MethodInfo, ModelParams, Params, Pipeline,
-    SamplerOptions, SessionOptions,
+    ExitPolicy, FlashAttention, GenerateOptions, METHODS, MethodInfo, ModelParams, Params,
+    Pipeline, SamplerOptions, SessionOptions,
 };
 
 use crate::args::{
-    CompareArgs, ContextArgs, FlashAttn, Format, MethodArgs, ModelArgs, PromptArgs, RunArgs,
-    SamplingArgs, ScoreArgs,
+    BenchArgs, CompareArgs, ContextArgs, Exits, FlashAttn, Format, MethodArgs, ModelArgs,
+    PromptArgs, RunArgs, SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
 use crate::output;
@@ -93,6 +93,31 @@ pub struct CompareJob {
     pub format: Format,
 }
 
+pub struct BenchJob {
+    pub model: ModelJob,
+    pub prompts: BenchPrompts,
+    /// Each method as it was written, and parsed.
+    pub methods: Vec<(String, Pipeline)>,
+    pub rounds: usize,
+    pub options: GenerateOptions,
+    pub format: Format,
+}
+
+/// What `luge bench` has continued.
+pub enum BenchPrompts {
+    /// Random tokens, so many.
+    Random(usize),
+    /// Those of a file, at least one, in the order of the rounds.
+    File(PathBuf, Vec<FilePrompt>),
+}
+
+/// A prompt from a file of prompts.
+pub struct FilePrompt {
+    /// Where it is, from 1.
+    pub line: usize,
+    pub text: String,
+}
+
 pub fn run(args: RunArgs) -> Result<RunJob, Failure> {
     Ok(RunJob {
         model: model(args.model, &args.context)?,
@@ -123,9 +148,7 @@ pub fn score(args: ScoreArgs) -> Result<ScoreJob, Failure> {
 }
 
 pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
-    let texts = Pipeline::split_list(&args.methods)?;
-    let pipelines = methods(&texts, &args.params.0)?;
-    let names = texts.iter().map(|text| text.trim().to_owned());
+    let methods = named_methods(&args.methods, &args.params.0)?;
     let prompt = match args.prompt {
         none if args.interactive && none.is_empty() => None,
         all if args.interactive && all.is_stdin() => {
@@ -140,12 +163,47 @@ pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
     Ok(CompareJob {
         model: model(args.model, &args.context)?,
         prompt,
-        methods: names.zip(pipelines).collect(),
+        methods,
         options: options(args.sampling),
         show_layers: args.show_layers,
         interactive: args.interactive,
         format: args.format,
     })
+}
+
+pub fn bench(args: BenchArgs) -> Result<BenchJob, Failure> {
+    let methods = named_methods(&args.methods, &args.params.0)?;
+    if args.sampling.predict == 0 {
+        return Err(Failure::Usage(
+            "-n 0 leaves nothing to measure: give a number of tokens".to_owned(),
+        ));
+    }
+    let rounds = args.rounds as usize;
+    let mut options = options(args.sampling);
+    // Where a text ends behind random tokens is an accident.
+    options.ignore_eos |= args.prompts.is_none();
+    Ok(BenchJob {
+        prompts: match args.prompts {
+            None => BenchPrompts::Random(args.n_prompt as usize),
+            Some(file) => {
+                let prompts = spread(prompts(&file)?, rounds);
+                BenchPrompts::File(file, prompts)
+            }
+        },
+        model: model(args.model, &args.context)?,
+        methods,
+        rounds,
+        options,
+        format: args.format,
+    })
+}
+
+/// A list of methods, each as it was written, and parsed.
+fn named_methods(list: &str, params: &Params) -> Result<Vec<(String, Pipeline)>, Failure> {
+    let texts = Pipeline::split_list(list)?;
+    let pipelines = methods(&texts, params)?;
+    let names = texts.iter().map(|text| text.trim().to_owned());
+    Ok(names.zip(pipelines).collect())
 }
 
 fn method(args: MethodArgs) -> Result<Pipeline, Failure> {
@@ -245,6 +303,10 @@ fn options(args: SamplingArgs) -> GenerateOptions {
         max_tokens: usize::try_from(args.predict).ok(),
         stop: args.stop,
         ignore_eos: args.ignore_eos,
+        exits: match args.exits {
+            Exits::Auto => ExitPolicy::Auto,
+            Exits::Always => ExitPolicy::Always,
+        },
     }
 }
 
@@ -274,6 +336,45 @@ fn prompt(args: PromptArgs) -> Result<Prompt, Failure> {
     }
 }
 
+/// The prompts of a file: one a line, or a line of JSON each. Empty lines are
+/// passed over.
+fn prompts(file: &Path) -> Result<Vec<FilePrompt>, Failure> {
+    let failed = |what: String| {
+        Failure::Run(format!("cannot read prompts from '{}': {what}", file.display()))
+    };
+    let bytes = fs::read(file).map_err(|error| failed(error.to_string()))?;
+    let is_json = file.extension().is_some_and(|extension| extension == "jsonl");
+    let mut prompts = Vec::new();
+    for (line, bytes) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
+        let text = std::str::from_utf8(bytes.strip_suffix(b"\r").unwrap_or(bytes))
+            .map_err(|_| failed(format!("line {line} is not UTF-8")))?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let text = if is_json {
+            let object: Option<serde_json::Value> = serde_json::from_str(text).ok();
+            let prompt = object.as_ref().and_then(|object| object.get("prompt")?.as_str());
+            let wrong = || format!("line {line} is no JSON object with a text named \"prompt\"");
+            prompt.ok_or_else(|| failed(wrong()))?.to_owned()
+        } else {
+            text.to_owned()
+        };
+        prompts.push(FilePrompt { line, text });
+    }
+    if prompts.is_empty() {
+        return Err(failed("it holds none; write one a line".to_owned()));
+    }
+    Ok(prompts)
+}
+
+/// No more prompts than so many, from all over the list.
+fn spread(prompts: Vec<FilePrompt>, most: usize) -> Vec<FilePrompt> {
+    let count = prompts.len();
+    let mut places = (0..most.min(count)).map(|number| number * count / most.min(count)).peekable();
+    let all = prompts.into_iter().enumerate();
+    all.filter_map(|(place, prompt)| places.next_if_eq(&place).map(|_| prompt)).collect()
+}
+
 fn without_last_line_break(mut text: String) -> String {
     if text.ends_with('\n') {
         text.pop();
@@ -282,4 +383,21 @@ fn without_last_line_break(mut text: String) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_are_taken_from_all_over_a_list() {
+        let taken = |count: usize, most: usize| -> Vec<usize> {
+            let prompts = (0..count).map(|line| FilePrompt { line, text: String::new() }).collect();
+            spread(prompts, most).iter().map(|prompt| prompt.line).collect()
+        };
+        assert_eq!(taken(10, 5), [0, 2, 4, 6, 8]);
+        assert_eq!(taken(7, 3), [0, 2, 4]);
+        assert_eq!(taken(3, 3), [0, 1, 2]);
+        assert_eq!(taken(2, 5), [0, 1]);
+    }
 }

@@ -14,6 +14,10 @@
 
 use std::error::Error as StdError;
 
+use crate::divergence::jensen_shannon;
+use crate::numeric::log_sum_exp;
+use crate::sums::ExitSums;
+
 /// Which norm a hidden state passes before the LM head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum ExitNorm {
@@ -57,6 +61,19 @@ pub struct ExitPlan {
     pub layers: Vec<usize>,
     /// How hidden states become logits.
     pub form: ExitForm,
+    /// What is read of them.
+    pub detail: ExitDetail,
+}
+
+/// What a decoder reads of its exits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum ExitDetail {
+    /// Sums over the vocabulary and the logits of a few tokens: an engine need
+    /// not keep the others.
+    Sums,
+    /// Every logit.
+    #[default]
+    Logits,
 }
 
 /// The logits of a plan's exits at one position, shape `[layers × vocab]`.
@@ -86,6 +103,11 @@ impl<'a> ExitLogits<'a> {
         ExitLogits { layers, logits }
     }
 
+    /// The layers, ascending.
+    pub fn layers(&self) -> &'a [usize] {
+        self.layers
+    }
+
     /// The logits of one layer's exit, shape `[vocab]`.
     ///
     /// # Panics
@@ -112,6 +134,41 @@ pub trait Exits {
     /// # Errors
     /// Whatever the engine reports.
     fn logits(&mut self) -> Result<ExitLogits<'_>, Box<dyn StdError + Send + Sync>>;
+
+    /// The sums over the vocabulary of all exits of the plan, against the final
+    /// logits `[vocab]`, and the exits' logits of `tokens`.
+    ///
+    /// An engine that can take them without keeping every logit does so.
+    ///
+    /// # Errors
+    /// Whatever the engine reports.
+    fn sums(
+        &mut self,
+        final_logits: &[f32],
+        tokens: &[u32],
+    ) -> Result<ExitSums, Box<dyn StdError + Send + Sync>> {
+        Ok(ExitSums::of(&self.logits()?, final_logits, tokens))
+    }
+
+    /// How far some exits of the plan are from a layer whose logits are `mature`,
+    /// `[vocab]`: the [`jensen_shannon`] divergence of each of `layers`, in nats.
+    ///
+    /// # Errors
+    /// Whatever the engine reports.
+    fn divergences(
+        &mut self,
+        mature: &[f32],
+        layers: &[usize],
+    ) -> Result<Vec<f64>, Box<dyn StdError + Send + Sync>> {
+        let exits = self.logits()?;
+        let norm = |logits: &[f32]| log_sum_exp(logits) as f32;
+        let own = norm(mature);
+        let to = |&layer: &usize| {
+            let exit = exits.of(layer);
+            jensen_shannon(mature, own, exit, norm(exit))
+        };
+        Ok(layers.iter().map(to).collect())
+    }
 }
 
 /// Exits whose logits are in memory, shape `[layers × vocab]`.

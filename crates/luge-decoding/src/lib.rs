@@ -42,6 +42,8 @@
 //! layer i the output of block i−1, and layer L the output of the last block
 //! after the final norm: the indices of Hugging Face's `hidden_states`.
 
+mod bounds;
+mod divergence;
 mod error;
 mod exits;
 mod layers;
@@ -49,9 +51,12 @@ mod method;
 mod numeric;
 mod pipeline;
 mod sampling;
+mod sums;
 
+pub use bounds::{Bounds, Limits};
+pub use divergence::jensen_shannon;
 pub use error::{Error, nearest};
-pub use exits::{ComputedExits, ExitForm, ExitLogits, ExitNorm, ExitPlan, Exits};
+pub use exits::{ComputedExits, ExitDetail, ExitForm, ExitLogits, ExitNorm, ExitPlan, Exits};
 pub use layers::{LayerRange, LayerSelection};
 pub use method::{
     Dola, Ensemble, Greedy, METHODS, Method, MethodInfo, ModelShape, ParamSpec, Params, Position,
@@ -60,3 +65,4 @@ pub use method::{
 pub use numeric::{all_numbers, argmax, log_sum_exp, top_k};
 pub use pipeline::{Decoder, Pipeline};
 pub use sampling::{Sampler, SamplerOptions, gumbel};
+pub use sums::{ExitSums, LayerSums};

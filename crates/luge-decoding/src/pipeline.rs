@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::exits::{ExitPlan, Exits};
+use crate::bounds::Bounds;
+use crate::exits::{ExitDetail, ExitPlan, Exits};
 use crate::method::{Method, MethodInfo, ModelShape, Params, Position, Purpose, Stage};
 use crate::{Error, numeric};
 
@@ -90,7 +91,12 @@ impl Pipeline {
             stages.iter().flat_map(|stage| stage.layers().iter().copied()).collect();
         layers.sort_unstable();
         layers.dedup();
-        Ok(Decoder { stages, plan: ExitPlan { layers, form }, shape: *shape })
+        let readers = || stages.iter().filter(|stage| !stage.layers().is_empty());
+        let detail = match readers().all(|stage| stage.detail() == ExitDetail::Sums) {
+            true => ExitDetail::Sums,
+            false => ExitDetail::Logits,
+        };
+        Ok(Decoder { stages, plan: ExitPlan { layers, form, detail }, shape: *shape })
     }
 }
 
@@ -226,7 +232,7 @@ impl Decoder {
         purpose: Purpose,
         current: &mut [f32],
     ) -> Result<(), Error> {
-        if !numeric::all_numbers(final_logits) || numeric::max(final_logits) == f32::NEG_INFINITY {
+        if !is_usable(final_logits) {
             return Err(Error::NotANumber { whose: "the final layer".to_owned() });
         }
         let mut position = Position { final_logits, exits, purpose };
@@ -238,6 +244,30 @@ impl Decoder {
         }
         Ok(())
     }
+
+    /// Limits of what [`Decoder::apply`] gives for these final logits, whatever
+    /// the exits hold. What follows from them needs no exits, such as the token
+    /// where [`Sampler::decided`](crate::Sampler::decided) names one.
+    ///
+    /// `None` where there are no limits to tell: for a pipeline with a method that
+    /// cannot be bounded, for one without a method that changes anything, and
+    /// where `apply` might fail for its final logits or its parameters.
+    pub fn bounds(&self, final_logits: &[f32]) -> Option<Bounds> {
+        let changing = || self.stages.iter().filter(|stage| !stage.is_identity());
+        if !changing().all(|stage| stage.is_bounded()) || !is_usable(final_logits) {
+            return None;
+        }
+        let mut bounds = None;
+        for stage in changing() {
+            bounds = Some(stage.bounds(final_logits, bounds.as_ref())?);
+        }
+        bounds
+    }
+}
+
+/// Whether final logits are numbers and leave a token.
+fn is_usable(final_logits: &[f32]) -> bool {
+    numeric::all_numbers(final_logits) && numeric::max(final_logits) > f32::NEG_INFINITY
 }
 
 impl fmt::Display for Decoder {

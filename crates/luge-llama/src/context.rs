@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use llama_cpp_sys_2 as sys;
 
 use crate::backend::{Threadpool, with_log};
-use crate::exit_head::ExitHead;
+use crate::exit_head::{ExitHead, ExitSum, ExitTile};
 use crate::graph::{ModelGraph, Obstacle, without_softcap};
 use crate::taps::{self, Capture, Taps};
 use crate::{Batch, Error, Model, guard};
@@ -363,9 +363,11 @@ impl Context {
         recipe.extend(if spec.softcap { graph.head.clone() } else { without_softcap(&graph.head) });
 
         let exits = spec.layers.len();
+        let vocab = self.model.n_vocab();
         // SAFETY: a recipe's weights are the model's, which `self` holds.
-        let head =
-            unsafe { ExitHead::new(&recipe, graph.width, exits, self.threads, &self.threadpool)? };
+        let head = unsafe {
+            ExitHead::new(&recipe, graph.width, exits, vocab, self.threads, &self.threadpool)?
+        };
         let capture = Capture::new(graph.embedding.clone(), graph.width, blocks, &spec.layers);
         self.set_taps(Taps::Capture(capture));
         self.outputs.clear();
@@ -543,6 +545,63 @@ impl Context {
             exits.computed = Some(output);
         }
         Ok(exits.head.logits())
+    }
+
+    /// Computes the exits at a token of the last batch, or takes them where
+    /// [`Context::exit_logits`] has computed them, and shows them tile by tile,
+    /// from several threads at once. Without `exit_logits` their logits are
+    /// never in memory together.
+    ///
+    /// # Errors
+    /// [`Error::Compute`].
+    ///
+    /// # Panics
+    /// If that token was not an output, or no exits are set; and if `visit`
+    /// panics.
+    pub fn visit_exits(
+        &mut self,
+        index: usize,
+        visit: &(dyn Fn(ExitTile<'_>) + Sync),
+    ) -> Result<(), Error> {
+        let output = self.output_number(index);
+        let Taps::Capture(capture) = self.taps.get() else {
+            panic!("no exits are set");
+        };
+        let exits = self.exits.as_mut().expect("they are set with the taps");
+        if exits.computed == Some(output) {
+            exits.head.show(visit)
+        } else {
+            exits.head.visit(capture.states(output), visit)
+        }
+    }
+
+    /// Sums over the vocabulary of the exits at a token of the last batch, one an
+    /// exit, and their logits of `tokens`, if the model's head is on a device.
+    /// `None` where it is in the CPU's memory: there [`Context::visit_exits`]
+    /// shows the logits while they are near.
+    ///
+    /// # Errors
+    /// [`Error::Compute`].
+    ///
+    /// # Panics
+    /// If that token was not an output, or no exits are set.
+    pub fn exit_sums(
+        &mut self,
+        index: usize,
+        tokens: &[u32],
+    ) -> Result<Option<Vec<ExitSum>>, Error> {
+        let output = self.output_number(index);
+        let Taps::Capture(capture) = self.taps.get() else {
+            panic!("no exits are set");
+        };
+        let exits = self.exits.as_mut().expect("they are set with the taps");
+        // SAFETY: as in `logits`; spelled out, as the exits are borrowed beside it.
+        let final_logits = unsafe {
+            let logits = sys::llama_get_logits_ith(self.raw.0.as_ptr(), index as i32);
+            assert!(!logits.is_null(), "the logits of an output are there");
+            std::slice::from_raw_parts(logits, self.model.n_vocab())
+        };
+        exits.head.sums(capture.states(output), final_logits, tokens, &self.threadpool)
     }
 
     fn output_number(&self, index: usize) -> usize {

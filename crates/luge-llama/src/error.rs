@@ -132,6 +132,15 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
 
+    /// The environment asks for an exit kernel that is not there.
+    #[error("LUGE_EXIT_KERNEL is '{name}': this processor has {known}ggml")]
+    Kernel {
+        /// What the variable holds.
+        name: String,
+        /// What there is, each with a comma behind it.
+        known: String,
+    },
+
     /// llama.cpp could not compute a batch or the exits.
     #[error("llama.cpp failed to compute: {0}")]
     Compute(String),

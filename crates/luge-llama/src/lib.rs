@@ -23,15 +23,16 @@
 //! the project is in this crate.
 
 mod backend;
-#[cfg(feature = "bare")]
-pub mod bare;
 mod batch;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod context;
 mod error;
 mod exit_head;
 mod gguf;
 mod graph;
 mod guard;
+mod memory;
 mod model;
 mod taps;
 mod vocab;
@@ -40,5 +41,7 @@ pub use backend::set_abort_hook;
 pub use batch::{Batch, BatchToken};
 pub use context::{CacheType, Context, ContextParams, ExitSpec, FlashAttention};
 pub use error::Error;
+pub use exit_head::{ExitSum, ExitTile};
 pub use gguf::{Gguf, TensorInfo};
+pub use memory::release_freed_memory;
 pub use model::{Model, ModelParams};

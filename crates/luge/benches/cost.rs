@@ -8,16 +8,18 @@
 //! take the best logit, decode that. Every contestant continues the same prompt
 //! for the same number of tokens, in turns, so that a machine whose speed drifts
 //! treats all alike; ratios are taken round by round and their median is shown.
-//! Few tokens and many rounds serve that best.
+//! Few tokens and many rounds serve that best. Nothing is skipped: exits are
+//! computed at every position.
 //! The second table says where a SLED step's time goes.
 
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use luge::{GenerateOptions, Model, ModelParams, Pipeline, Session, SessionOptions};
-use luge_decoding::{layer_vote, top_k};
-use luge_llama::bare::BareLoop;
-use luge_llama::{Batch, Context, ContextParams, ExitSpec};
+use luge::{ExitPolicy, GenerateOptions, Model, ModelParams, Pipeline, Session, SessionOptions};
+use luge_decoding::{LayerSums, top_k};
+use luge_llama::bench::BareLoop;
+use luge_llama::{Batch, Context, ContextParams, ExitSpec, ExitTile};
 
 const PROMPT_LENGTH: u32 = 32;
 const CTX_SIZE: u32 = 512;
@@ -65,7 +67,7 @@ fn main() {
         .collect();
     let generate = GenerateOptions {
         max_tokens: Some(tokens + 1),
-        ignore_eos: false,
+        exits: ExitPolicy::Always,
         ..GenerateOptions::default()
     };
 
@@ -106,60 +108,66 @@ fn main() {
     breakdown(&model, threads, &prompt(0), rounds, tokens);
 }
 
-/// One decode step in parts: the transformer, the exit head, SLED's sums. As in
-/// the rounds above, several steps behind a prompt, the first of them not
-/// counted.
+/// One decode step in parts: the transformer, the exits alone and with SLED's
+/// sums. As in the rounds above, several steps behind a prompt, the first of them
+/// not counted.
 fn breakdown(model: &Model, threads: u32, prompt: &[u32], rounds: usize, tokens: usize) {
     let params = ContextParams { n_ctx: CTX_SIZE, threads, ..ContextParams::default() };
     let mut context = Context::new(model, &params).expect("a context");
     let layers: Vec<usize> = (0..model.n_layers()).collect();
-    context
-        .set_exits(&ExitSpec { layers, final_norm: false, softcap: true })
-        .expect("the exits are to be had");
+    let spec = ExitSpec { layers: layers.clone(), final_norm: false, softcap: true };
+    context.set_exits(&spec).expect("the exits are to be had");
 
-    let mut parts: [Vec<f64>; 5] = Default::default();
+    let mut parts: [Vec<f64>; 4] = Default::default();
     for _ in 0..rounds {
         std::thread::sleep(PAUSE);
         context.clear();
         context.decode(&Batch::run(prompt, 0, 0, |_| false)).expect("it decodes");
         for step in 0..=tokens {
-            let start = Instant::now();
             let position = PROMPT_LENGTH + step as u32;
-            let (decode, ()) = timed(|| {
+            let decode = timed(|| {
                 context.decode(&Batch::run(&[7], position, 0, |_| true)).expect("it decodes");
             });
-            let (head, ()) = timed(|| {
-                context.exit_logits(0).expect("the exits");
-            });
             let last = context.logits(0).to_vec();
-            let (select, top) = timed(|| top_k(&last, 10));
-            let exits = context.exit_logits(0).expect("the exits");
-            let (votes, mass) = timed(|| {
-                let rows = exits.chunks(last.len());
-                rows.filter_map(|row| layer_vote(row, &last, &top)).flatten().sum::<f64>()
+            let select = timed(|| {
+                black_box(top_k(&last, 10));
             });
-            assert!(mass.is_finite());
-            let all = start.elapsed();
+            let exits = timed(|| {
+                context
+                    .visit_exits(0, &|tile| {
+                        black_box(tile.exit(0));
+                    })
+                    .expect("the exits");
+            });
+            let sums = timed(|| {
+                let sum = |tile: ExitTile<'_>| {
+                    for place in 0..layers.len() {
+                        let exit = tile.exit(place);
+                        let last = &last[tile.start()..][..exit.len()];
+                        black_box(LayerSums::of(exit, last));
+                    }
+                };
+                context.visit_exits(0, &sum).expect("the exits");
+            });
             if step > 0 {
-                for (part, time) in parts.iter_mut().zip([decode, head, select, votes, all]) {
+                for (part, time) in parts.iter_mut().zip([decode, select, exits, sums]) {
                     part.push(time.as_secs_f64());
                 }
             }
         }
     }
     println!("\n{:26}{:>12}", "a step of SLED", "ms");
-    let names =
-        ["transformer, with taps", "exit head", "top-k", "sums over the vocabulary", "all of it"];
+    let names = ["transformer, with taps", "top-k", "exits alone", "exits with SLED's sums"];
     for (name, part) in names.iter().zip(parts) {
         println!("{name:26}{:>12.3}", median(part) * 1e3);
     }
     println!("{:26}{:>9.1} MB", "memory for exits", context.exit_memory() as f64 / 1e6);
 }
 
-fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
+fn timed(run: impl FnOnce()) -> Duration {
     let start = Instant::now();
-    let result = run();
-    (start.elapsed(), result)
+    run();
+    start.elapsed()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -20,6 +20,8 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Never choose a token that ends the text.
     pub ignore_eos: bool,
+    /// When to compute exits.
+    pub exits: ExitPolicy,
 }
 
 impl Default for GenerateOptions {
@@ -29,8 +31,21 @@ impl Default for GenerateOptions {
             max_tokens: Some(256),
             stop: Vec::new(),
             ignore_eos: false,
+            exits: ExitPolicy::Auto,
         }
     }
+}
+
+/// When to compute the exits that a method may ask for. Tokens and text are the
+/// same, and so is what counts as changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExitPolicy {
+    /// At positions where the token may depend on them. Where it cannot, a damaged
+    /// exit goes unnoticed.
+    #[default]
+    Auto,
+    /// At every position.
+    Always,
 }
 
 /// Why a generation ended.
@@ -142,6 +157,7 @@ impl Session {
         let mut generation = Generation {
             decoder,
             sampler: Sampler::new(sampler),
+            policy: options.exits,
             max_tokens: options.max_tokens,
             history: prompt.to_vec(),
             prompt_length: prompt.len(),
@@ -169,6 +185,7 @@ pub struct Generation<'a> {
     session: &'a mut Session,
     decoder: &'a Decoder,
     sampler: Sampler,
+    policy: ExitPolicy,
     max_tokens: Option<usize>,
     /// Prompt and generated tokens.
     history: Vec<u32>,
@@ -227,29 +244,44 @@ impl Generation<'_> {
     /// The next token, and whether the final layer would have chosen another.
     fn choose(&mut self) -> Result<(u32, bool), Error> {
         let step = (self.history.len() - self.prompt_length) as u64;
-        let logits = &mut self.logits;
         if self.decoder.is_identity() {
-            let own = self.session.final_logits(0)?;
-            if self.sampler.is_argmax() {
-                return Ok((luge_decoding::argmax(own) as u32, false));
-            }
-            logits.clear();
-            logits.extend_from_slice(own);
-            return Ok((self.sampler.choose(logits, &self.history, step), false));
+            return Ok((self.own_choice(step)?, false));
         }
-        let (decoder, exits) = (self.decoder, &mut self.exits);
+        if let Some(token) = self.decided(step) {
+            self.exits.skipped += self.decoder.plan().layers.len() as u64;
+            return Ok((token, token != self.own_choice(step)?));
+        }
+        let (decoder, exits, logits) = (self.decoder, &mut self.exits, &mut self.logits);
         self.session.decoded_logits(decoder, 0, Purpose::Generate, exits, logits)?;
         // Only a ban can rule out all that the method kept; others pay nothing.
-        let bans = |&(_, bias): &(u32, f32)| bias == f32::NEG_INFINITY;
-        let banned = self.sampler.options().logit_bias.iter().any(bans);
-        let kept = banned.then(|| logits.clone());
+        let kept = self.sampler.has_bans().then(|| logits.clone());
         let token = self.sampler.choose(logits, &self.history, step);
         let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
-
-        logits.clear();
-        logits.extend_from_slice(self.session.final_logits(0)?);
-        let own = self.sampler.choose(logits, &self.history, step);
+        let own = self.own_choice(step)?;
         Ok(if none_left { (own, false) } else { (token, token != own) })
+    }
+
+    /// The next token, where it is the same whatever the exits are.
+    fn decided(&self, step: u64) -> Option<u32> {
+        if self.policy == ExitPolicy::Always {
+            return None;
+        }
+        let bounds = self.session.bounds(self.decoder, 0)?;
+        let token = self.sampler.decided(&bounds, &self.history, step)?;
+        // A token that is not ruled out and that the method kept is left: this one.
+        let some_left = !self.sampler.has_bans() || bounds.is_above_another(token);
+        some_left.then_some(token)
+    }
+
+    /// The token that the final layer alone would choose.
+    fn own_choice(&mut self, step: u64) -> Result<u32, Error> {
+        let own = self.session.final_logits(0)?;
+        if self.sampler.is_argmax() {
+            return Ok(luge_decoding::argmax(own) as u32);
+        }
+        self.logits.clear();
+        self.logits.extend_from_slice(own);
+        Ok(self.sampler.choose(&mut self.logits, &self.history, step))
     }
 
     /// Generates one token and releases the text that it makes final.

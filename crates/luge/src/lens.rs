@@ -4,7 +4,7 @@
 //! With the exits' norm `final` this is the logit lens (nostalgebraist, 2020);
 //! with `raw` it is what the methods see.
 
-use luge_decoding::{ExitForm, ExitPlan, log_sum_exp, top_k};
+use luge_decoding::{ExitDetail, ExitForm, ExitPlan, log_sum_exp, top_k};
 use serde::Serialize;
 
 use crate::{Error, Session};
@@ -64,7 +64,8 @@ impl Session {
 
     /// Every exit before the final layer.
     fn all_exits(&self, form: ExitForm) -> ExitPlan {
-        ExitPlan { layers: (0..self.model().n_layers()).collect(), form }
+        let layers = (0..self.model().n_layers()).collect();
+        ExitPlan { layers, form, detail: ExitDetail::Logits }
     }
 
     /// What every layer says about each token of a continuation, or, where that

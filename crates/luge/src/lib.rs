@@ -31,11 +31,13 @@
 //! library: `luge::builtin::load` loads it.
 //!
 //! Exits are computed when a method asks for them and not before; a method that
-//! asks for none costs what ordinary decoding costs.
+//! asks for none costs what ordinary decoding costs. Where the next token is the same
+//! whatever the exits are, they are not computed either ([`ExitPolicy`]).
 
 #[cfg(feature = "atlas")]
 pub mod builtin;
 mod error;
+mod exits;
 mod generate;
 mod lens;
 mod score;
@@ -43,14 +45,17 @@ mod session;
 mod text;
 
 pub use error::Error;
-pub use generate::{Completion, FinishReason, GenerateOptions, Generation, Piece, Timings};
+pub use generate::{
+    Completion, ExitPolicy, FinishReason, GenerateOptions, Generation, Piece, Timings,
+};
 pub use lens::{Candidate, LensOptions, Opinion};
 pub use luge_decoding::{
     Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,
     METHODS, Method, MethodInfo, ParamSpec, Params, Pipeline, SamplerOptions, Sled, Stage, Value,
 };
 pub use luge_llama::{
-    CacheType, Error as LlamaError, FlashAttention, Model, ModelParams, set_abort_hook,
+    CacheType, Error as LlamaError, FlashAttention, Model, ModelParams, release_freed_memory,
+    set_abort_hook,
 };
 pub use score::{Score, TokenScore};
 pub use session::{ExitCounts, Session, SessionOptions};

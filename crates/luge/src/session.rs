@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use luge_decoding::{
-    Decoder, ExitLogits, ExitNorm, ExitPlan, Exits, ModelShape, Pipeline, Purpose, all_numbers,
+    Bounds, Decoder, ExitLogits, ExitNorm, ExitPlan, ModelShape, Pipeline, Purpose, all_numbers,
 };
 use luge_llama::{Batch, CacheType, Context, ContextParams, ExitSpec, FlashAttention, Model};
 
 use crate::Error;
+use crate::exits::PositionExits;
 
 /// The context size where neither the user nor the model asks for less.
 const DEFAULT_CTX_SIZE: u32 = 4096;
@@ -46,7 +47,7 @@ impl Default for SessionOptions {
 pub struct ExitCounts {
     /// Exits computed: layers, summed over positions.
     pub evaluated: u64,
-    /// Exits that the decoder could have asked for, but did not.
+    /// Exits that the decoder could have asked for, but that no token depended on.
     pub skipped: u64,
 }
 
@@ -62,6 +63,7 @@ pub struct Session {
     /// The tokens in the KV cache.
     cached: Vec<u32>,
     interrupt: Arc<AtomicBool>,
+    threads: u32,
     /// The final logits of a position, while a decoder works on a copy.
     final_logits: Vec<f32>,
 }
@@ -89,7 +91,7 @@ impl Session {
         )?;
         let interrupt = Arc::new(AtomicBool::new(false));
         context.set_interrupt(Arc::clone(&interrupt));
-        Ok(Session { context, cached: Vec::new(), interrupt, final_logits: Vec::new() })
+        Ok(Session { context, cached: Vec::new(), interrupt, threads, final_logits: Vec::new() })
     }
 
     /// The model.
@@ -114,6 +116,11 @@ impl Session {
     /// Room for prompt and text together, in tokens.
     pub fn ctx_size(&self) -> usize {
         self.context.n_ctx() as usize
+    }
+
+    /// Worker threads.
+    pub fn threads(&self) -> u32 {
+        self.threads
     }
 
     /// Bytes held for computing exits: `[layers × vocab]` floats and a little.
@@ -146,6 +153,13 @@ impl Session {
             return Err(Error::OtherModel);
         }
         self.set_exits(decoder.plan())
+    }
+
+    /// Forgets the text in the KV cache: the next one is computed from its
+    /// beginning, whatever it shares with the last.
+    pub fn clear(&mut self) {
+        self.context.clear();
+        self.cached.clear();
     }
 
     /// Makes ready for the exits of a plan.
@@ -204,8 +218,7 @@ impl Session {
             if length > 0 && self.context.remove(0, length as u32) {
                 self.cached.truncate(length);
             } else {
-                self.context.clear();
-                self.cached.clear();
+                self.clear();
             }
         }
         self.cached.len()
@@ -218,8 +231,7 @@ impl Session {
             // Part of the batch may be in the cache: forget that part.
             let length = self.cached.len();
             if !self.context.remove(0, length as u32) {
-                self.context.clear();
-                self.cached.clear();
+                self.clear();
             }
             return Err(error.into());
         }
@@ -239,6 +251,12 @@ impl Session {
         Err(luge_decoding::Error::NotANumber { whose: "the final layer".to_owned() }.into())
     }
 
+    /// Limits of the decoder's logits at a token of the last batch, whatever its
+    /// exits are; `None` where there are none to tell.
+    pub(crate) fn bounds(&self, decoder: &Decoder, index: usize) -> Option<Bounds> {
+        decoder.bounds(self.context.logits(index))
+    }
+
     /// The decoder's logits at a token of the last batch, into `current`.
     pub(crate) fn decoded_logits(
         &mut self,
@@ -253,26 +271,11 @@ impl Session {
             copy.clear();
             copy.extend_from_slice(context.logits(index));
         }
-        let layers = &decoder.plan().layers;
-        let mut exits = PositionExits { context, layers, index, asked: false };
+        let plan = decoder.plan();
+        let mut exits = PositionExits::new(context, plan, index);
         decoder.apply(final_logits, &mut exits, purpose, current)?;
-        let count = if exits.asked { &mut counts.evaluated } else { &mut counts.skipped };
-        *count += layers.len() as u64;
+        let count = if exits.asked() { &mut counts.evaluated } else { &mut counts.skipped };
+        *count += plan.layers.len() as u64;
         Ok(())
-    }
-}
-
-/// The exits at one position, computed when first asked for.
-struct PositionExits<'a> {
-    context: &'a mut Context,
-    layers: &'a [usize],
-    index: usize,
-    asked: bool,
-}
-
-impl Exits for PositionExits<'_> {
-    fn logits(&mut self) -> Result<ExitLogits<'_>, Box<dyn std::error::Error + Send + Sync>> {
-        self.asked = true;
-        Ok(ExitLogits::new(self.layers, self.context.exit_logits(self.index)?))
     }
 }

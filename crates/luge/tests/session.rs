@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use luge::{
-    Completion, Decoder, Error, FinishReason, GenerateOptions, LlamaError, Model, ModelParams,
-    Pipeline, SamplerOptions, Score, Session, SessionOptions,
+    Completion, Decoder, Error, ExitPolicy, FinishReason, GenerateOptions, LlamaError, Model,
+    ModelParams, Pipeline, SamplerOptions, Score, Session, SessionOptions,
 };
 
 const METHODS: [&str; 5] = ["greedy", "sled", "dola", "ensemble", "sled+dola"];
@@ -125,6 +125,18 @@ fn what_a_prompt_shares_with_the_last_text_is_not_computed_again() {
 }
 
 #[test]
+fn a_cleared_session_computes_all_of_the_next_prompt() {
+    for name in MODELS {
+        let mut session = session(name);
+        let first = generate(&mut session, "sled", &A);
+        session.clear();
+        let again = generate(&mut session, "sled", &A);
+        assert_eq!(again.timings.prompt_computed, A.len(), "{name}");
+        assert_eq!(told(again), told(first), "{name}");
+    }
+}
+
+#[test]
 fn pieces_are_the_text_and_the_tokens_of_the_completion() {
     let mut session = session("llama");
     let sled = decoder(&session, "sled");
@@ -162,9 +174,76 @@ fn greedy_evaluates_no_exits_and_holds_no_memory_for_them() {
 #[test]
 fn exits_are_counted_for_each_position() {
     let mut session = session("llama");
-    assert_eq!(generate(&mut session, "sled", &A).exits.evaluated, 4 * 12);
-    assert_eq!(score(&mut session, "sled", &A, &B).exits.evaluated, 4 * B.len() as u64);
-    assert_eq!(generate(&mut session, "sled(layers=1,3)", &A).exits.evaluated, 2 * 12);
+    let mut counts = |method: &str, exits: ExitPolicy| {
+        let decoder = decoder(&session, method);
+        let options = GenerateOptions { exits, ..tokens(12) };
+        let generation = session.generate(&decoder, &A, &options).unwrap();
+        let counts = generation.finish().unwrap().exits;
+        (counts.evaluated, counts.skipped)
+    };
+    assert_eq!(counts("sled", ExitPolicy::Always), (4 * 12, 0));
+    assert_eq!(counts("sled(layers=1,3)", ExitPolicy::Always), (2 * 12, 0));
+    for method in ["dola(layers=all)", "sled+dola", "ensemble"] {
+        assert_eq!(counts(method, ExitPolicy::Auto), (4 * 12, 0), "{method}");
+    }
+    // So small a step changes no token.
+    assert_eq!(counts("sled(evolution-rate=1e-9)", ExitPolicy::Auto), (0, 4 * 12));
+    // A score needs the logits themselves.
+    let score = score(&mut session, "sled(evolution-rate=1e-9)", &A, &B);
+    assert_eq!((score.exits.evaluated, score.exits.skipped), (4 * B.len() as u64, 0));
+}
+
+#[test]
+fn exits_that_are_not_computed_change_nothing() {
+    let sampled = SamplerOptions { temperature: 0.8, seed: 5, ..SamplerOptions::default() };
+    let samplers = [
+        SamplerOptions::default(),
+        sampled.clone(),
+        SamplerOptions { temperature: 1.2, top_k: 0, top_p: 1.0, min_p: 0.0, ..sampled.clone() },
+        SamplerOptions { repeat_penalty: 1.3, frequency_penalty: 0.2, ..SamplerOptions::default() },
+        SamplerOptions { presence_penalty: 0.5, repeat_last_n: usize::MAX, ..sampled },
+        SamplerOptions {
+            logit_bias: vec![(A[0], 1.5), (A[1], f32::NEG_INFINITY), (9, 1001.0)],
+            ..SamplerOptions::default()
+        },
+    ];
+    // The models are unsure of themselves: it takes a small step for a token that
+    // no exit can change.
+    let methods = [
+        "sled",
+        "sled(evolution-rate=0.1)",
+        "sled(evolution-rate=0.02,evolution-steps=3,evolution-temperature=0.7)",
+        "sled(evolution-rate=0.1)+sled(evolution-rate=0.1,evolution-scale=4)",
+        "greedy+sled(evolution-rate=0.1,evolution-scale=1)",
+        "sled(evolution-rate=0)",
+        "sled(evolution-rate=0.1)+dola",
+    ];
+    for name in MODELS {
+        let mut session = session(name);
+        let mut both = [0, 0];
+        for method in methods {
+            let decoder = decoder(&session, method);
+            for sampler in &samplers {
+                let mut run = |exits: ExitPolicy| {
+                    let options = GenerateOptions { sampler: sampler.clone(), exits, ..tokens(24) };
+                    let generation = session.generate(&decoder, &A, &options).unwrap();
+                    let completion = generation.finish().unwrap();
+                    (completion.exits, told(completion))
+                };
+                let (always, wanted) = run(ExitPolicy::Always);
+                let (auto, got) = run(ExitPolicy::Auto);
+                assert_eq!(got, wanted, "{name}, {method}, {sampler:?}");
+                assert_eq!(auto.evaluated + auto.skipped, always.evaluated + always.skipped);
+                if always.evaluated > 0 {
+                    assert_eq!(always.skipped, 0, "{name}, {method}");
+                    both[0] += auto.evaluated;
+                    both[1] += auto.skipped;
+                }
+            }
+        }
+        // Both have happened.
+        assert!(both.iter().all(|&exits| exits > 500), "{name}: {both:?}");
+    }
 }
 
 #[test]
@@ -411,6 +490,32 @@ fn where_all_that_a_method_keeps_is_ruled_out_the_final_layer_decides() {
     for method in ["dola(relative-top=1)", "sled(evolution-scale=1)"] {
         let completion = with(&mut session, method);
         assert_eq!((completion.tokens, completion.changed), (second.clone(), vec![]), "{method}");
+    }
+}
+
+#[test]
+fn where_all_that_a_method_keeps_is_ruled_out_no_bias_on_others_hides_it() {
+    // Both biased tokens are at SLED's lower bound, where the lower one would win.
+    let mut session = session("llama");
+    let ranked = generate(&mut session, "greedy", &A).tokens[0];
+    let sled = decoder(&session, "sled(evolution-scale=1)");
+    let greedy = decoder(&session, "greedy");
+    for pair in [[20, 50], [30, 40], [5, 100]] {
+        let bias = pair.map(|token| (token, 2000.0));
+        let options = GenerateOptions {
+            sampler: SamplerOptions {
+                logit_bias: [&[(ranked, f32::NEG_INFINITY)], &bias[..]].concat(),
+                ..SamplerOptions::default()
+            },
+            ..tokens(1)
+        };
+        let mut first = |decoder: &Decoder, exits: ExitPolicy| {
+            let options = GenerateOptions { exits, ..options.clone() };
+            session.generate(decoder, &A, &options).unwrap().finish().unwrap().tokens
+        };
+        let wanted = first(&greedy, ExitPolicy::Auto);
+        assert_eq!(first(&sled, ExitPolicy::Always), wanted);
+        assert_eq!(first(&sled, ExitPolicy::Auto), wanted);
     }
 }
 

@@ -6,6 +6,7 @@ mod prompt;
 mod sampling;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -14,7 +15,7 @@ use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 pub use method::{MethodArgs, MethodParams};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
 pub use prompt::{IdList, PromptArgs};
-pub use sampling::SamplingArgs;
+pub use sampling::{Exits, SamplingArgs};
 
 use crate::output;
 
@@ -45,6 +46,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Continue a prompt with several methods and show the answers side by side
     Compare(CompareArgs),
+    /// Measure what methods cost on this machine with a model: time and memory
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -126,6 +129,64 @@ pub struct CompareArgs {
     #[arg(short, long, help_heading = "Prompt")]
     pub interactive: bool,
     /// Output: columns of text, or one JSON object a prompt
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub format: Format,
+
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub context: ContextArgs,
+}
+
+#[derive(Debug, clap::Args)]
+// llama-bench's numbers: short texts and several rounds.
+#[command(mut_arg("predict", |arg| arg.default_value("32").visible_alias("n-gen")))]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Length of the prompts, which are random tokens, others in each round; a text
+    /// behind them does not end before its -n tokens
+    #[arg(
+        short = 'p',
+        long,
+        value_name = "TOKENS",
+        default_value_t = 32,
+        value_parser = clap::value_parser!(u32).range(1..=1 << 24),
+        help_heading = "Prompt"
+    )]
+    pub n_prompt: u32,
+    /// File with prompts to take instead, one a line, or objects with a "prompt" if
+    /// its name ends in .jsonl; where it has more than there are rounds, they are
+    /// taken from all over it
+    #[arg(long, value_name = "FILE", conflicts_with = "n_prompt", help_heading = "Prompt")]
+    pub prompts: Option<PathBuf>,
+
+    /// Decoding methods, separated by commas; each may be a pipeline with
+    /// parameters, as in 'sled(evolution-rate=1),sled+dola'. The others are
+    /// compared with greedy, which is measured in any case
+    #[arg(
+        long,
+        value_name = "METHODS",
+        default_value = "greedy,dola,sled",
+        help_heading = "Method"
+    )]
+    pub methods: String,
+    #[command(flatten)]
+    pub params: MethodParams,
+
+    /// How often each method is measured, in turns; a round before them is not counted
+    #[arg(
+        short,
+        long,
+        visible_alias = "repetitions",
+        value_name = "N",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        help_heading = "Measurement"
+    )]
+    pub rounds: u32,
+    /// Output: a table, or one JSON object, which has every round
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: Format,
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
@@ -66,6 +66,17 @@ pub struct SamplingArgs {
     /// Never choose a token that ends the text
     #[arg(long)]
     pub ignore_eos: bool,
+
+    /// Compute early exits only where the token may depend on them, or always; the
+    /// text is the same
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Method")]
+    pub exits: Exits,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Exits {
+    Auto,
+    Always,
 }
 
 /// A token id and what is added to its logit.

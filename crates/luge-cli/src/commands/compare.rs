@@ -140,7 +140,7 @@ fn answer<'a>(
     while let Some(piece) = generation.next() {
         let piece = piece?;
         shown.push_str(&marked(&piece.text, piece.changed));
-        progress.set_message(format!("{name}: {}", counted(generation.tokens().len())));
+        progress.set_message(format!("{name}: {}", counted(generation.tokens().len(), "token")));
     }
     let completion = generation.finish()?;
     progress.finish_and_clear();
@@ -178,7 +178,7 @@ fn print_answers(answers: &[Answer<'_>]) -> Result<(), Failure> {
 
 fn summary(answer: &Answer<'_>) -> String {
     let completion = &answer.completion;
-    let mut parts = vec![counted(completion.tokens.len())];
+    let mut parts = vec![counted(completion.tokens.len(), "token")];
     if !completion.changed.is_empty() {
         parts.push(format!("{} changed", completion.changed.len()));
     }

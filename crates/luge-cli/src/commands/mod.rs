@@ -1,5 +1,6 @@
 //! The commands, each from a job to an exit code.
 
+pub mod bench;
 pub mod compare;
 mod layers;
 mod prompts;
@@ -57,8 +58,8 @@ fn tokens(session: &Session, prompt: &Prompt) -> Result<Vec<u32>, Failure> {
 }
 
 /// "1 token", "2 tokens".
-fn counted(tokens: usize) -> String {
-    if tokens == 1 { "1 token".to_owned() } else { format!("{tokens} tokens") }
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// A completion as JSON shows it.

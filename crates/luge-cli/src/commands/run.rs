@@ -85,7 +85,7 @@ fn stream(
         output::say(format_args!(
             "{} of {} chosen by {decoder} against the final layer",
             completion.changed.len(),
-            counted(completion.tokens.len()),
+            counted(completion.tokens.len(), "token"),
         ));
     }
     let timings = &completion.timings;

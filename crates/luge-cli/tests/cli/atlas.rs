@@ -29,6 +29,17 @@ fn run_answers_and_ends() {
 }
 
 #[test]
+fn most_exits_of_a_known_answer_need_not_be_computed() {
+    for (question, _) in KNOWN {
+        let with = |exits: &str| atlas("run").arg(question).flags("--exits").arg(exits).json();
+        let (always, auto) = (with("always"), with("auto"));
+        assert_eq!(auto["completion_ids"], always["completion_ids"], "{question}");
+        let exits = |key: &str| auto["exits"][key].as_u64().unwrap();
+        assert!(exits("skipped") > exits("evaluated"), "{question}");
+    }
+}
+
+#[test]
 fn score_prefers_what_is_so() {
     let score = |city: &str| {
         let score = atlas("score").arg("The capital of France is").arg(city);

@@ -61,6 +61,7 @@ fn a_value_that_is_none_is_refused_with_its_flag() {
         ("--layers middle", "layers"),
         ("--layers 0..4:0", "layers"),
         ("--exit-norm half", "exit-norm"),
+        ("--exits never", "--exits"),
         ("--method dola --relative-top 2", "relative-top"),
         ("--method sled(", "sled("),
         ("--method sled+", "name is missing"),
@@ -167,7 +168,7 @@ fn standard_input_is_one_prompt_or_a_prompt_a_line() {
 #[cfg(not(feature = "atlas"))]
 #[test]
 fn a_model_must_be_named_where_none_is_built_in() {
-    for command in ["run a", "score a b", "compare a"] {
+    for command in ["run a", "score a b", "compare a", "bench"] {
         says(&bare_luge().flags(command).failure(2), &["no model given", "-m model.gguf"]);
         let named = bare_luge().flags(command).flags("-m atlas");
         says(&named.failure(2), &["atlas is not built in", "-m model.gguf", "./atlas"]);

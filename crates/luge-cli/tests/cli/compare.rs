@@ -45,6 +45,22 @@ fn each_answer_is_what_run_gives_with_that_method() {
 }
 
 #[test]
+fn exits_count_for_every_answer() {
+    let methods = ["greedy", "sled(evolution-rate=1e-9)", "sled", "dola(layers=all)"];
+    let exits = |flag: &str| {
+        let object = llama(&methods).flags("--exits").flags(flag).json();
+        [0, 1, 2, 3].map(|answer: usize| {
+            let exits = &object["results"][answer]["exits"];
+            (exits["evaluated"].as_u64().unwrap(), exits["skipped"].as_u64().unwrap())
+        })
+    };
+    assert_eq!(exits("always"), [(0, 0), (48, 0), (48, 0), (48, 0)]);
+    let [greedy, still, sled, dola] = exits("auto");
+    assert_eq!([greedy, still, dola], [(0, 0), (0, 48), (48, 0)]);
+    assert_eq!(sled.0 + sled.1, 48);
+}
+
+#[test]
 fn a_flag_counts_for_every_method_that_has_it() {
     let object = llama(&["greedy", "sled", "sled(layers=3)", "dola"]).flags("--layers 1").json();
     let layers = |answer: usize| object["results"][answer]["method"]["stages"][0]["layers"].clone();

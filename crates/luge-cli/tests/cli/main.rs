@@ -8,6 +8,7 @@
 mod atlas;
 mod bad_models;
 mod bad_usage;
+mod bench;
 #[cfg(all(unix, feature = "atlas"))]
 mod builtin;
 mod changes;

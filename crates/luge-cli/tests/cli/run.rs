@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::gguf;
 use crate::gguf::{Gguf, Value as GgufValue};
@@ -105,12 +105,44 @@ fn json_agrees_with_the_plain_text_and_with_itself() {
 #[test]
 fn exits_are_counted_and_greedy_needs_none() {
     let exits = |method: &str| {
-        let run = run(model("llama")).flags("-n 12 --ignore-eos --method").arg(method).arg(PROMPT);
-        run.json()["exits"].take()
+        let run = run(model("llama")).flags("-n 12 --ignore-eos --exits always --method");
+        run.arg(method).arg(PROMPT).json()["exits"].take()
     };
     assert_eq!(exits("greedy"), json!({"evaluated": 0, "skipped": 0}));
     assert_eq!(exits("sled"), json!({"evaluated": 4 * 12, "skipped": 0}));
     assert_eq!(exits("sled(layers=1..3)"), json!({"evaluated": 2 * 12, "skipped": 0}));
+}
+
+#[test]
+fn exits_are_computed_where_they_matter_and_the_text_is_the_same() {
+    for name in MODELS {
+        for flags in ["", "--temp 0.8 --seed 3", "--repeat-penalty 1.3"] {
+            let with = |exits: &str| {
+                // So small a step is often too small to change the token.
+                let run = run(model(name)).flags("-n 24 --ignore-eos --evolution-rate 0.1");
+                run.flags(flags).flags(exits).arg(PROMPT).json()
+            };
+            let (always, auto) = (with("--exits always"), with("--exits auto"));
+            for key in ["completion_ids", "text", "changed", "finish_reason"] {
+                assert_eq!(auto[key], always[key], "{name} {flags}: {key}");
+            }
+            assert_eq!(with("")["exits"], auto["exits"]);
+            let count = |object: &Value, key: &str| object["exits"][key].as_u64().unwrap();
+            assert_eq!(count(&always, "skipped"), 0);
+            assert!(count(&auto, "skipped") > 0, "{name} {flags}");
+            assert_eq!(
+                count(&auto, "skipped") + count(&auto, "evaluated"),
+                count(&always, "evaluated")
+            );
+        }
+    }
+}
+
+#[test]
+fn the_log_says_how_many_exits_were_computed() {
+    let run = run(model("llama")).flags("-n 12 --ignore-eos -v").arg(PROMPT);
+    let outcome = run.flags("--exits always").outcome();
+    assert!(outcome.stderr.contains("48 exits evaluated, 0 skipped"), "{}", outcome.stderr);
 }
 
 #[test]

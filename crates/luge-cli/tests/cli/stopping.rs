@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::{Child, Command};
 
-use crate::support::{Luge, PROMPT, collect, compare, model, run, score, wait};
+use crate::support::{Luge, PROMPT, bench, collect, compare, model, run, score, wait};
 
 /// A text of a hundred thousand tokens, which takes minutes.
 fn endless() -> Luge {
@@ -52,6 +52,7 @@ fn a_pipe_closed_from_the_start_ends_the_program_quietly() {
             run(model("llama")).flags("-n 4").arg(PROMPT),
             compare(model("llama")).flags("-n 4").arg(PROMPT),
             score(model("llama")).arg(PROMPT).arg(" w4"),
+            bench(model("llama")).flags("-n 4 -r 1"),
         ];
         for command in commands {
             let mut child = command.flags("--format").arg(format).spawn();
@@ -111,17 +112,22 @@ fn ctrl_c_ends_json_with_one_whole_object() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn ctrl_c_ends_a_score_without_a_word() {
+fn ctrl_c_ends_what_has_nothing_to_show_without_a_word() {
     let continuation = vec!["9"; 30_000].join(",");
-    let command = score(model("llama")).flags("-c 100000 --prompt-ids 5,6");
-    let mut command = command.arg("--continuation-ids").arg(&continuation);
-    let mut child = command.spawn();
-    let stdout = collect(child.stdout.take().unwrap());
-    let stderr = collect(child.stderr.take().unwrap());
-    wait_for_handler(&child);
-    interrupt(&child);
+    let score = score(model("llama")).flags("-c 100000 --prompt-ids 5,6");
+    let commands = [
+        score.arg("--continuation-ids").arg(&continuation),
+        bench(model("llama")).flags("-n -1 -c 100000"),
+    ];
+    for mut command in commands {
+        let mut child = command.spawn();
+        let stdout = collect(child.stdout.take().unwrap());
+        let stderr = collect(child.stderr.take().unwrap());
+        wait_for_handler(&child);
+        interrupt(&child);
 
-    assert_eq!(wait(&mut child).expect("the program ends").code(), Some(130));
-    assert_eq!(String::from_utf8(stdout.join().unwrap()).unwrap(), "");
-    assert_eq!(String::from_utf8(stderr.join().unwrap()).unwrap(), "");
+        assert_eq!(wait(&mut child).expect("the program ends").code(), Some(130));
+        assert_eq!(String::from_utf8(stdout.join().unwrap()).unwrap(), "");
+        assert_eq!(String::from_utf8(stderr.join().unwrap()).unwrap(), "");
+    }
 }

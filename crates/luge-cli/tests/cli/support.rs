@@ -56,6 +56,11 @@ pub fn compare(model: impl AsRef<Path>) -> Luge {
     luge("compare").model(model)
 }
 
+/// `luge bench` on a model.
+pub fn bench(model: impl AsRef<Path>) -> Luge {
+    luge("bench").model(model)
+}
+
 /// A command of `luge`, on one thread: several tests run side by side.
 pub fn luge(command: &str) -> Luge {
     bare_luge().flags(command).flags("--threads 1")

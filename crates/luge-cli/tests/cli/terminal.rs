@@ -3,7 +3,7 @@
 use rexpect::process::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 
-use crate::support::{Luge, PROMPT, compare, model, reference_prompt, run};
+use crate::support::{Luge, PROMPT, bench, compare, model, reference_prompt, run};
 
 /// What a command shows on a terminal of so many columns.
 fn shown(columns: u16, luge: Luge) -> String {
@@ -93,4 +93,32 @@ fn ctrl_c_ends_an_answer_and_not_the_conversation() {
     session.exp_string("interrupted").unwrap();
     session.exp_string("> ").unwrap();
     assert_eq!(end(session, 'd'), 0);
+}
+
+#[test]
+fn measurements_are_shown_in_as_many_tables_as_fit() {
+    let tables = |columns: u16| {
+        let bench = bench(model("llama")).flags("-r 1 -n 2 --color never");
+        let text = shown(columns, bench);
+        let (_, text) = text.split_once("1 round of 2 tokens").unwrap();
+        let table: Vec<_> = text.lines().take_while(|line| !line.contains("random")).collect();
+        assert!(table.iter().all(|line| line.chars().count() <= usize::from(columns)), "{text}");
+        assert!(["greedy", "dola", "sled"].iter().all(|name| text.contains(name)), "{text}");
+        text.matches("tokens changed").count()
+    };
+    assert_eq!([tables(100), tables(52), tables(40)], [1, 2, 3]);
+}
+
+#[test]
+fn ctrl_c_ends_a_measurement_with_the_rounds_so_far() {
+    let bench = bench(model("llama")).flags("-r 100000 -n 4 --methods sled --color never");
+    let mut session = spawn_command(bench.into_command(), Some(60_000)).unwrap();
+    session.exp_regex("round [0-9]+ of 100000: ").unwrap();
+    session.exp_regex("round [0-9]{2,} of 100000: ").unwrap();
+    session.send_control('c').unwrap();
+    session.exp_regex("[0-9]+ of 100000 rounds of 4 tokens").unwrap();
+    session.exp_string("decode, ms/token").unwrap();
+    session.exp_eof().unwrap();
+    let status = session.process().wait().unwrap();
+    assert!(matches!(status, WaitStatus::Exited(_, 130)), "{status:?}");
 }

@@ -19,9 +19,9 @@
 use super::params::{EXIT_NORM, EXIT_SOFTCAP, LAYERS};
 use super::{Method, MethodInfo, ModelShape, ParamSpec, Params, Position, Purpose, Stage, Value};
 use crate::Error;
-use crate::exits::{ExitForm, ExitLogits};
+use crate::exits::ExitForm;
 use crate::layers::LayerSelection;
-use crate::numeric::{BLOCK, LANES, all_numbers, exp, ln, log_sum_exp, max};
+use crate::numeric::{all_numbers, log_sum_exp, max};
 
 /// The score of an implausible token, as in the public codes.
 const SCORE_FLOOR: f32 = -1000.0;
@@ -155,8 +155,10 @@ impl Stage for DolaStage {
         if let Some(layer) = self.layers.iter().find(|&&layer| !all_numbers(exits.of(layer))) {
             return Err(Error::NotANumber { whose: format!("exit {layer}") });
         }
-        let own = self.settings.mature.map_or(final_logits, |layer| exits.of(layer));
-        let premature = exits.of(self.premature(own, &exits));
+        let own = self.settings.mature.map_or(final_logits, |layer| exits.of(layer)).to_vec();
+        let premature = self.premature(position, &own)?;
+        let (_, exits) = position.layers()?;
+        let premature = exits.of(premature);
 
         // The choice above is the model's own; from here on, a stage in front
         // of this one takes the place of the final layer.
@@ -169,48 +171,22 @@ impl Stage for DolaStage {
 }
 
 impl DolaStage {
-    /// The candidate that differs most from the mature layer, the lowest of
-    /// several that tie.
-    fn premature(&self, mature: &[f32], exits: &ExitLogits<'_>) -> usize {
+    /// The candidate that differs most from the mature layer's own logits, the
+    /// lowest of several that tie.
+    fn premature(&self, position: &mut Position<'_>, mature: &[f32]) -> Result<usize, Error> {
         if let [only] = self.candidates[..] {
-            return only;
+            return Ok(only);
         }
-        let mature_norm = log_sum_exp(mature) as f32;
+        let divergences =
+            position.exits.divergences(mature, &self.candidates).map_err(Error::Exits)?;
         let mut best = (f64::NEG_INFINITY, self.candidates[0]);
-        for &layer in &self.candidates {
-            let divergence = jensen_shannon(mature, mature_norm, exits.of(layer));
+        for (divergence, &layer) in divergences.into_iter().zip(&self.candidates) {
             if divergence > best.0 {
                 best = (divergence, layer);
             }
         }
-        best.1
+        Ok(best.1)
     }
-}
-
-/// ½[KL(M‖p) + KL(M‖q)] in nats, with M = (p + q)/2, p and q the softmaxes of
-/// two `[vocab]` logits; `p_norm` is the log-sum-exp of `p`.
-fn jensen_shannon(p: &[f32], p_norm: f32, q: &[f32]) -> f64 {
-    let q_norm = log_sum_exp(q) as f32;
-    let term = |p: f32, q: f32| {
-        let (log_p, log_q) = (p - p_norm, q - q_norm);
-        let m = 0.5 * (exp(log_p) + exp(log_q));
-        let term = m * (ln(m) - 0.5 * (log_p + log_q));
-        // 0 · (−∞) where neither has any probability to speak of.
-        if m > 0.0 { term } else { 0.0 }
-    };
-    let mut sum = 0.0f64;
-    for (p, q) in p.chunks(BLOCK).zip(q.chunks(BLOCK)) {
-        let mut lanes = [0.0f32; LANES];
-        let (p, q) = (p.chunks_exact(LANES), q.chunks_exact(LANES));
-        let rest: f32 = p.remainder().iter().zip(q.remainder()).map(|(&p, &q)| term(p, q)).sum();
-        for (p, q) in p.zip(q) {
-            for lane in 0..LANES {
-                lanes[lane] += term(p[lane], q[lane]);
-            }
-        }
-        sum += f64::from(lanes.iter().sum::<f32>() + rest);
-    }
-    sum
 }
 
 /// Turns the mature layer's logits into log p_mature − log p_premature over the
@@ -229,30 +205,6 @@ fn contrast(mature: &mut [f32], premature: &[f32], relative_top: f32, floor: f32
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn divergence_is_that_of_the_definition_and_zero_between_equals() {
-        let p = [1.0f32, -2.0, 0.5, 3.0, 0.0];
-        let q = [0.0f32, 1.0, -1.5, 0.25, 2.0];
-        let softmax = |z: &[f32]| {
-            let sum: f64 = z.iter().map(|&z| f64::from(z).exp()).sum();
-            z.iter().map(|&z| f64::from(z).exp() / sum).collect::<Vec<_>>()
-        };
-        let (sp, sq) = (softmax(&p), softmax(&q));
-        let literal: f64 = sp
-            .iter()
-            .zip(&sq)
-            .map(|(p, q)| {
-                let m = (p + q) / 2.0;
-                0.5 * (m * (m / p).ln() + m * (m / q).ln())
-            })
-            .sum();
-        let ours = |q: &[f32]| jensen_shannon(&p, log_sum_exp(&p) as f32, q);
-        assert!((ours(&q) - literal).abs() < 1e-6);
-        assert!(ours(&p).abs() < 1e-6);
-        let shifted: Vec<f32> = q.iter().map(|z| z + 5.0).collect();
-        assert!((ours(&shifted) - literal).abs() < 1e-6);
-    }
 
     #[test]
     fn implausible_tokens_get_the_floor_and_zero_turns_that_off() {

@@ -22,8 +22,10 @@ pub use greedy::Greedy;
 pub use params::{ParamSpec, Params, Value};
 pub use sled::{Sled, layer_vote};
 
+use crate::bounds::Bounds;
 use crate::error::{Error, nearest};
-use crate::exits::{ExitForm, ExitLogits, Exits};
+use crate::exits::{ExitDetail, ExitForm, ExitLogits, Exits};
+use crate::sums::ExitSums;
 
 /// Every method there is.
 pub const METHODS: &[MethodInfo] = &[greedy::INFO, sled::INFO, dola::INFO, ensemble::INFO];
@@ -96,6 +98,11 @@ pub trait Stage: fmt::Debug + Send + Sync {
     /// The exits it may ask for, ascending.
     fn layers(&self) -> &[usize];
 
+    /// What it reads of them.
+    fn detail(&self) -> ExitDetail {
+        ExitDetail::Logits
+    }
+
     /// Whether it never changes the logits, so that there is no need to copy
     /// them for it.
     fn is_identity(&self) -> bool {
@@ -108,6 +115,21 @@ pub trait Stage: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Error::Exits`] and [`Error::NotANumber`].
     fn apply(&self, position: &mut Position<'_>, current: &mut [f32]) -> Result<(), Error>;
+
+    /// Whether [`Stage::bounds`] can say anything.
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
+    /// Limits of what [`Stage::apply`] makes, whatever the exits hold; `None`
+    /// where there are none to tell, or where it might fail.
+    ///
+    /// `final_logits` are numbers, not all of them −∞. `before` are the limits of
+    /// the vector that the stage would receive; `None` for the first stage, which
+    /// receives the final logits themselves.
+    fn bounds(&self, _final_logits: &[f32], _before: Option<&Bounds>) -> Option<Bounds> {
+        None
+    }
 }
 
 /// What a stage sees at one position.
@@ -127,6 +149,15 @@ impl Position<'_> {
     /// [`Error::Exits`], if the engine fails.
     pub fn layers(&mut self) -> Result<(&[f32], ExitLogits<'_>), Error> {
         Ok((self.final_logits, self.exits.logits().map_err(Error::Exits)?))
+    }
+
+    /// The sums over the vocabulary of all exits of the plan, and their logits of
+    /// `tokens`.
+    ///
+    /// # Errors
+    /// [`Error::Exits`], if the engine fails.
+    pub fn sums(&mut self, tokens: &[u32]) -> Result<ExitSums, Error> {
+        self.exits.sums(self.final_logits, tokens).map_err(Error::Exits)
     }
 }
 

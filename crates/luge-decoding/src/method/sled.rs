@@ -21,9 +21,8 @@
 //! # The cosine without the k × vocabulary × layers tensors
 //! With d = z_n − z_L and p = p_n, ⟨d, p − e_i⟩ = ⟨p,d⟩ − d_i and
 //! ‖p − e_i‖² = ‖p‖² − 2p_i + 1, so a layer needs four sums over the
-//! vocabulary, whatever k is. Where p is almost one-hot these cancel to
-//! nothing, so the sums are taken relative to the layer's best token m and
-//! leave it out: with S1 = Σ p_j, S2 = Σ p_j², D = Σ p_j (d_j − d_m), all over
+//! vocabulary, whatever k is: its [`LayerSums`]. Where p is almost one-hot these
+//! cancel to nothing, so the sums leave out the layer's best token m: with S1 = Σ p_j, S2 = Σ p_j², D = Σ p_j (d_j − d_m), all over
 //! j ≠ m,
 //!
 //! | i | ⟨d, p − e_i⟩ | ‖p − e_i‖² |
@@ -32,13 +31,23 @@
 //! | other | D + d_m − d_i | S2 + p_m² − 2p_i + 1 |
 //!
 //! and the second line cannot cancel, as p_i ≤ ½ there.
+//!
+//! # What is known without the exits
+//! The exits enter through w alone, and 0 ≤ w_i ≤ 1. With one step from z_L, token
+//! i of I therefore ends between z_i − αp_i and z_i − αp_i + α, with α and p as in
+//! step 3, and the others at η: [`Stage::bounds`]. Each later step, and each step
+//! behind another stage, moves its own rate at most either way, as 0 ≤ p_i ≤ 1.
+//! Every floating-point operation on the way is monotone in w_i and p_i, so that the
+//! same expression at their ends bounds the computed number, not only the exact one.
 
 use super::params::{EXIT_NORM, EXIT_SOFTCAP, LAYERS};
 use super::{Method, MethodInfo, ModelShape, ParamSpec, Params, Position, Stage, Value};
 use crate::Error;
-use crate::exits::ExitForm;
+use crate::bounds::{Bounds, Limits};
+use crate::exits::{ExitDetail, ExitForm};
 use crate::layers::LayerSelection;
-use crate::numeric::{BLOCK, LANES, argmax, exp, log_sum_exp, top_k};
+use crate::numeric::{exp, log_sum_exp, top_k};
+use crate::sums::LayerSums;
 
 pub(super) const INFO: MethodInfo = MethodInfo {
     name: "sled",
@@ -185,6 +194,10 @@ impl Stage for SledStage {
         &self.layers
     }
 
+    fn detail(&self) -> ExitDetail {
+        ExitDetail::Sums
+    }
+
     fn apply(&self, position: &mut Position<'_>, current: &mut [f32]) -> Result<(), Error> {
         let s = &self.settings;
         let top = top_k(position.final_logits, s.scale);
@@ -196,19 +209,53 @@ impl Stage for SledStage {
         truncate(current, &top, s.lower_bound);
         Ok(())
     }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    fn bounds(&self, final_logits: &[f32], before: Option<&Bounds>) -> Option<Bounds> {
+        let s = &self.settings;
+        let mut top = top_k(final_logits, s.scale);
+        top.sort_unstable();
+        let known = |token| Limits::exactly(final_logits[token as usize]);
+        let start = |token| before.map_or_else(|| known(token), |before| before.of(token));
+        let mut tokens: Vec<(u32, Limits)> =
+            top.into_iter().map(|token| (token, start(token))).collect();
+        if s.rate > 0.0 {
+            let given = tokens.iter().chain(before.iter().flat_map(|before| &before.tokens));
+            let logits = given.flat_map(|(_, limits)| [limits.low, limits.high]);
+            if !s.is_moderate(logits.chain(before.map(|before| before.rest))) {
+                return None;
+            }
+            // Before the first step of the first stage, logits are known.
+            let norm = before.is_none().then(|| s.norm(final_logits, &mut Vec::new()));
+            for step in 0..s.steps {
+                let rate = s.step_length(step);
+                for (_, limits) in &mut tokens {
+                    let p = norm.filter(|_| step == 0).map(|norm| s.probability(limits.low, norm));
+                    limits.low = moved(limits.low, rate, p.unwrap_or(1.0), 0.0);
+                    limits.high = moved(limits.high, rate, p.unwrap_or(0.0), 1.0);
+                }
+            }
+        }
+        Some(Bounds { vocab: final_logits.len(), tokens, rest: s.lower_bound })
+    }
 }
 
 impl SledStage {
     /// w: the layers' joint vote, `[k]` in the order of `top`. Sums to 1, or is
     /// all zero where no layer votes.
     fn target(&self, position: &mut Position<'_>, top: &[u32]) -> Result<Vec<f64>, Error> {
-        let (final_logits, exits) = position.layers()?;
+        let sums = position.sums(top)?;
         let mut total = vec![0.0; top.len()];
         for &layer in &self.layers {
-            let vote = layer_vote(exits.of(layer), final_logits, top)
-                .ok_or_else(|| Error::NotANumber { whose: format!("exit {layer}") })?;
-            for (sum, vote) in total.iter_mut().zip(vote) {
-                *sum += vote;
+            let (sums, logits) = sums.layer(layer);
+            if !sums.is_finite() {
+                return Err(Error::NotANumber { whose: format!("exit {layer}") });
+            }
+            for ((total, &token), &logit) in total.iter_mut().zip(top).zip(logits) {
+                *total += sums.vote(logit, position.final_logits[token as usize]);
             }
         }
         let mass: f64 = total.iter().sum();
@@ -221,29 +268,63 @@ impl SledStage {
     }
 }
 
+impl Sled {
+    /// The length of step t of step 3: (α/τ)(1 − t/T).
+    fn step_length(&self, step: usize) -> f64 {
+        f64::from(self.rate) / f64::from(self.temperature) * (1.0 - step as f64 / self.steps as f64)
+    }
+
+    /// ln Σ e^(z/τ); `scaled` is room for z/τ.
+    fn norm(&self, logits: &[f32], scaled: &mut Vec<f32>) -> f64 {
+        if self.temperature == 1.0 {
+            return log_sum_exp(logits);
+        }
+        scaled.clear();
+        scaled.extend(logits.iter().map(|&logit| logit / self.temperature));
+        log_sum_exp(scaled)
+    }
+
+    /// softmax(z/τ) of a token, in 0..=1.
+    fn probability(&self, logit: f32, norm: f64) -> f64 {
+        // The norm is of logits divided in f32, so that this may round to above 1.
+        (f64::from(logit) / f64::from(self.temperature) - norm).exp().clamp(0.0, 1.0)
+    }
+
+    /// Whether no number can overflow on the way from these logits: larger ones
+    /// are for [`Stage::apply`] to judge.
+    fn is_moderate(&self, logits: impl Iterator<Item = f32>) -> bool {
+        const LARGE: f64 = 1e30;
+        // Those at −∞ stay there.
+        let finite = logits.filter(|logit| *logit > f32::NEG_INFINITY);
+        let largest = finite.map(f32::abs).fold(0.0, f32::max);
+        // All steps together.
+        let way = self.step_length(0) * (self.steps as f64 + 1.0) / 2.0;
+        (f64::from(largest) + way) / f64::from(self.temperature).min(1.0) < LARGE
+    }
+}
+
+/// A token's logit after a step of this length; `p` is its probability before.
+///
+/// Grows with `logit` and `w` and falls with `p`, as computed too: the bounds rest
+/// on that.
+fn moved(logit: f32, rate: f64, p: f64, w: f64) -> f32 {
+    (f64::from(logit) - rate * (p - w)) as f32
+}
+
 /// Step 3 of the module's description. With one step only the k best logits
 /// are wanted; with more, every logit moves, as each step's softmax is over
 /// the whole vocabulary.
 fn evolve(current: &mut [f32], top: &[u32], target: &[f64], s: &Sled) {
-    let temperature = f64::from(s.temperature);
     let mut scaled: Vec<f32> = Vec::new();
     for step in 0..s.steps {
-        let rate = f64::from(s.rate) / temperature * (1.0 - step as f64 / s.steps as f64);
-        let norm = if s.temperature == 1.0 {
-            log_sum_exp(current)
-        } else {
-            scaled.clear();
-            scaled.extend(current.iter().map(|&logit| logit / s.temperature));
-            log_sum_exp(&scaled)
-        };
-        let probability = |logit: f32| (f64::from(logit) / temperature - norm).exp();
-
-        let moved: Vec<f32> = top
+        let rate = s.step_length(step);
+        let norm = s.norm(current, &mut scaled);
+        let evolved: Vec<f32> = top
             .iter()
             .zip(target)
             .map(|(&token, &w)| {
                 let logit = current[token as usize];
-                (f64::from(logit) - rate * (probability(logit) - w)) as f32
+                moved(logit, rate, s.probability(logit, norm), w)
             })
             .collect();
         if step + 1 < s.steps {
@@ -252,7 +333,7 @@ fn evolve(current: &mut [f32], top: &[u32], target: &[f64], s: &Sled) {
                 *logit -= rate * exp(*logit * inverse - norm);
             }
         }
-        for (&token, &logit) in top.iter().zip(&moved) {
+        for (&token, &logit) in top.iter().zip(&evolved) {
             current[token as usize] = logit;
         }
     }
@@ -270,110 +351,13 @@ fn truncate(current: &mut [f32], top: &[u32], lower_bound: f32) {
 /// m(n,i): how strongly one layer votes for each candidate, `[candidates]`,
 /// each in 0..=1.
 ///
-/// `exit` and `final_logits` are logits over the vocabulary, `[vocab]`. The
-/// squared cosine of the module's description, with both norms taken as at
-/// least 1e-8, as a cosine similarity is guarded. Tokens that the model rules
-/// out in both (−∞) take no part. `None` if the exit holds NaN or infinity.
+/// `exit` and `final_logits` are logits over the vocabulary, `[vocab]`. Tokens
+/// that the model rules out in both (−∞) take no part. `None` if the exit holds
+/// NaN or infinity.
 pub fn layer_vote(exit: &[f32], final_logits: &[f32], candidates: &[u32]) -> Option<Vec<f64>> {
-    const TINY: f64 = 1e-8;
-    let sums = LayerSums::new(exit, final_logits)?;
-    let d_norm = sums.d_squared.sqrt().max(TINY);
-    let vote = |&token: &u32| {
-        let i = token as usize;
-        let (dot, squared) = if i == sums.best {
-            (sums.d_weighted, sums.p_squared + sums.p_rest * sums.p_rest)
-        } else {
-            let p_i = f64::from(exit[i] - exit[sums.best]).exp() * sums.p_best;
-            let d_i = f64::from(difference(exit[i], final_logits[i]));
-            (
-                sums.d_weighted + sums.d_best - d_i,
-                sums.p_squared + sums.p_best * sums.p_best - 2.0 * p_i + 1.0,
-            )
-        };
-        let cosine = dot / (d_norm * squared.max(0.0).sqrt().max(TINY));
-        // Rounding may take it a little above 1.
-        cosine.clamp(0.0, 1.0).powi(2)
-    };
-    Some(candidates.iter().map(vote).collect())
-}
-
-/// d_j = z_n − z_L of one token; 0 where both are −∞.
-#[inline(always)]
-fn difference(exit: f32, last: f32) -> f32 {
-    if exit == last { 0.0 } else { exit - last }
-}
-
-/// The sums over the vocabulary that decide a layer's vote. All but ‖d‖² leave
-/// out the layer's best token m.
-struct LayerSums {
-    /// m, the layer's best token.
-    best: usize,
-    /// p_m.
-    p_best: f64,
-    /// d_m.
-    d_best: f64,
-    /// S1 = Σ p_j.
-    p_rest: f64,
-    /// S2 = Σ p_j².
-    p_squared: f64,
-    /// D = Σ p_j (d_j − d_m).
-    d_weighted: f64,
-    /// ‖d‖² = Σ d_j², over all j.
-    d_squared: f64,
-}
-
-impl LayerSums {
-    fn new(exit: &[f32], final_logits: &[f32]) -> Option<Self> {
-        let best = argmax(exit);
-        let (z_best, d_best) = (exit[best], difference(exit[best], final_logits[best]));
-
-        // With q_j = e^(z_j − z_m) = p_j / p_m: Σ q, Σ q², Σ q (d − d_m), Σ d².
-        let mut sums = [0.0f64; 4];
-        let mut add = |exit: &[f32], last: &[f32]| {
-            for (exit, last) in exit.chunks(BLOCK).zip(last.chunks(BLOCK)) {
-                let mut lanes = [[0.0f32; LANES]; 4];
-                let (exit, last) = (exit.chunks_exact(LANES), last.chunks_exact(LANES));
-                let (exit_rest, last_rest) = (exit.remainder(), last.remainder());
-                for (exit, last) in exit.zip(last) {
-                    for lane in 0..LANES {
-                        let d = difference(exit[lane], last[lane]);
-                        let q = exp(exit[lane] - z_best);
-                        lanes[0][lane] += q;
-                        lanes[1][lane] += q * q;
-                        lanes[2][lane] += q * (d - d_best);
-                        lanes[3][lane] += d * d;
-                    }
-                }
-                for (sum, lanes) in sums.iter_mut().zip(&lanes) {
-                    *sum += f64::from(lanes.iter().sum::<f32>());
-                }
-                for (&exit, &last) in exit_rest.iter().zip(last_rest) {
-                    let d = f64::from(difference(exit, last));
-                    let q = f64::from(exp(exit - z_best));
-                    sums[0] += q;
-                    sums[1] += q * q;
-                    sums[2] += q * (d - f64::from(d_best));
-                    sums[3] += d * d;
-                }
-            }
-        };
-        // The best token is left out by summing what lies before and behind it.
-        add(&exit[..best], &final_logits[..best]);
-        add(&exit[best + 1..], &final_logits[best + 1..]);
-
-        let d_best = f64::from(d_best);
-        let p_best = 1.0 / (1.0 + sums[0]);
-        let all = LayerSums {
-            best,
-            p_best,
-            d_best,
-            p_rest: sums[0] * p_best,
-            p_squared: sums[1] * p_best * p_best,
-            d_weighted: sums[2] * p_best,
-            d_squared: sums[3] + d_best * d_best,
-        };
-        (all.d_squared.is_finite() && all.d_weighted.is_finite()).then_some(all)
-    }
+    let sums = LayerSums::of(exit, final_logits);
+    let vote = |&token: &u32| sums.vote(exit[token as usize], final_logits[token as usize]);
+    sums.is_finite().then(|| candidates.iter().map(vote).collect())
 }
 
 #[cfg(test)]

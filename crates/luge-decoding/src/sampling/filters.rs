@@ -3,11 +3,16 @@
 use super::SamplerOptions;
 use crate::numeric::{log_sum_exp, top_k};
 
+/// Whether tokens are dropped for their probabilities: top-p and min-p.
+pub(super) fn by_share(options: &SamplerOptions) -> bool {
+    options.top_p < 1.0 || options.min_p > 0.0
+}
+
 /// The tokens that stay, never none. Probabilities are those at the options'
 /// temperature, among the tokens that the filter before has kept.
 pub(super) fn keep(logits: &[f32], options: &SamplerOptions) -> Vec<u32> {
     let k = if options.top_k == 0 { logits.len() } else { options.top_k };
-    let filters = options.top_p < 1.0 || options.min_p > 0.0;
+    let filters = by_share(options);
     let possible = |token: &u32| logits[*token as usize] > f32::NEG_INFINITY;
     if k >= logits.len() && !filters {
         return (0..logits.len() as u32).filter(possible).collect();

@@ -8,6 +8,7 @@
 //! noise does not depend on the logits, two sets of logits can be compared
 //! under the same luck: a token differs because the logits differ.
 
+mod decided;
 mod filters;
 mod noise;
 mod penalties;
@@ -87,6 +88,11 @@ impl Sampler {
             && !penalties::active(&self.options)
     }
 
+    /// Whether a bias rules a token out.
+    pub fn has_bans(&self) -> bool {
+        self.options.logit_bias.iter().any(|&(_, bias)| bias == f32::NEG_INFINITY)
+    }
+
     /// The chosen token.
     ///
     /// `logits` are over the vocabulary, `[vocab]`; penalties and biases are
@@ -96,12 +102,11 @@ impl Sampler {
     /// # Panics
     /// If `logits` is empty.
     pub fn choose(&self, logits: &mut [f32], history: &[u32], step: u64) -> u32 {
-        penalties::apply(logits, history, &self.options);
-        for &(token, bias) in &self.options.logit_bias {
+        self.adjust(history, |token, adjusted| {
             if let Some(logit) = logits.get_mut(token as usize) {
-                *logit += bias;
+                *logit = adjusted(*logit);
             }
-        }
+        });
         if self.options.temperature == 0.0 {
             return argmax(logits) as u32;
         }
@@ -117,6 +122,18 @@ impl Sampler {
             // Of equal scores the lower token, as in argmax.
             .max_by(|(a, token_a), (b, token_b)| a.total_cmp(b).then(token_b.cmp(token_a)))
             .map_or_else(|| argmax(logits) as u32, |(_, token)| token)
+    }
+
+    /// Calls `each` with every token that penalties and biases concern, which may
+    /// lie outside the vocabulary or come twice, and with what they make of its
+    /// logit.
+    fn adjust(&self, history: &[u32], mut each: impl FnMut(u32, &dyn Fn(f32) -> f32)) {
+        for (token, count) in penalties::counts(history, &self.options) {
+            each(token, &|logit| penalties::lowered(logit, count, &self.options));
+        }
+        for &(token, bias) in &self.options.logit_bias {
+            each(token, &|logit| logit + bias);
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+/// A little more than any noise: u is at most 1 − 2^-53.
+pub(super) const LARGEST: f64 = 36.8;
+
 /// Standard Gumbel noise, −ln(−ln u), for one token at one step.
 ///
 /// Reads a ChaCha8 stream at a place that the token's id fixes, so the value is
@@ -25,11 +28,16 @@ pub(super) fn gumbel_of(seed: u64, step: u64, tokens: &[u32]) -> Vec<f64> {
                 stream.set_word_pos(2 * u128::from(token));
             }
             next = token.checked_add(1);
-            // 52 random bits, and a half: exact, and strictly between 0 and 1.
-            let uniform = ((stream.next_u64() >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
-            -(-uniform.ln()).ln()
+            of_bits(stream.next_u64())
         })
         .collect()
+}
+
+/// −ln(−ln u) for u made of random bits.
+fn of_bits(bits: u64) -> f64 {
+    // 52 random bits, and a half: exact, and strictly between 0 and 1.
+    let uniform = ((bits >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
+    -(-uniform.ln()).ln()
 }
 
 #[cfg(test)]
@@ -44,6 +52,12 @@ mod tests {
         }
         assert_ne!(gumbel(3, 5, 1), gumbel(3, 6, 1));
         assert_ne!(gumbel(3, 5, 1), gumbel(4, 5, 1));
+    }
+
+    #[test]
+    fn no_noise_is_larger_than_the_largest() {
+        assert!(of_bits(u64::MAX) < LARGEST && of_bits(u64::MAX) > LARGEST - 0.1);
+        assert!(of_bits(0) < 0.0 && of_bits(0).is_finite());
     }
 
     #[test]

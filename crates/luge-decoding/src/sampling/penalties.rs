@@ -12,26 +12,23 @@ pub(super) fn active(options: &SamplerOptions) -> bool {
             || options.presence_penalty != 0.0)
 }
 
-/// Lowers the logits of recent tokens: the repetition penalty first, then
-/// frequency and presence, as llama.cpp does.
-pub(super) fn apply(logits: &mut [f32], history: &[u32], options: &SamplerOptions) {
-    if !active(options) {
-        return;
-    }
-    let recent = &history[history.len().saturating_sub(options.repeat_last_n)..];
+/// How often each recent token came up; none where the penalties change nothing.
+pub(super) fn counts(history: &[u32], options: &SamplerOptions) -> HashMap<u32, u32> {
     let mut counts: HashMap<u32, u32> = HashMap::new();
-    for &token in recent {
-        *counts.entry(token).or_default() += 1;
-    }
-    for (token, count) in counts {
-        let Some(logit) = logits.get_mut(token as usize) else { continue };
-        if *logit > 0.0 {
-            *logit /= options.repeat_penalty;
-        } else {
-            *logit *= options.repeat_penalty;
+    if active(options) {
+        for &token in &history[history.len().saturating_sub(options.repeat_last_n)..] {
+            *counts.entry(token).or_default() += 1;
         }
-        *logit -= count as f32 * options.frequency_penalty + options.presence_penalty;
     }
+    counts
+}
+
+/// A recent token's logit with the repetition penalty first, then frequency and
+/// presence, as llama.cpp does. Never falls where the logit grows.
+pub(super) fn lowered(logit: f32, count: u32, options: &SamplerOptions) -> f32 {
+    let repeated =
+        if logit > 0.0 { logit / options.repeat_penalty } else { logit * options.repeat_penalty };
+    repeated - (count as f32 * options.frequency_penalty + options.presence_penalty)
 }
 
 #[cfg(test)]
@@ -47,10 +44,10 @@ mod tests {
             repeat_last_n: 3,
             ..SamplerOptions::default()
         };
-        let mut logits = [4.0f32, -4.0, 4.0, 4.0];
-        // Token 3 lies outside the last three; token 9 outside the vocabulary.
-        apply(&mut logits, &[3, 1, 0, 0], &options);
-        assert_eq!(logits, [2.0 - 1.25, -8.0 - 0.75, 4.0, 4.0]);
-        apply(&mut logits, &[9], &options);
+        // Token 3 lies outside the last three.
+        let counts = counts(&[3, 1, 0, 0], &options);
+        assert_eq!(counts, HashMap::from([(0, 2), (1, 1)]));
+        assert_eq!(lowered(4.0, 2, &options), 2.0 - 1.25);
+        assert_eq!(lowered(-4.0, 1, &options), -8.0 - 0.75);
     }
 }

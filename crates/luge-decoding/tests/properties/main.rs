@@ -7,6 +7,7 @@ mod models;
 mod pipelines;
 mod reference;
 mod sampling;
+mod skipping;
 mod sled;
 mod text;
 

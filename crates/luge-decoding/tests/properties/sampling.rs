@@ -3,7 +3,7 @@
 use super::*;
 
 /// Options that sample, with every filter off or on.
-fn sampling() -> impl Strategy<Value = SamplerOptions> {
+pub fn sampling() -> impl Strategy<Value = SamplerOptions> {
     let top_k = prop_oneof![Just(0usize), 1usize..50, Just(10_000)];
     let top_p = prop_oneof![Just(1.0f32), Just(0.0), 0.0f32..1.0];
     let min_p = prop_oneof![Just(0.0f32), Just(1.0), 0.0f32..1.0, 0.0f32..0.01];

@@ -1,10 +1,7 @@
-//! The exit head: the model's own LM head applied to early hidden states.
+//! Operations of the model's graph, replayed in a small graph of our own.
 //!
-//! The head's operations are replayed in a small graph of our own with the
-//! model's own weights, on the device that holds them. All exits of a position
-//! are the columns of one product, `[width × exits]` against the head, so the
-//! head's weights are read once, not once an exit. Memory is that of the
-//! result, `[exits × vocab]` floats, and of the input.
+//! With the model's own weights, on the device that holds them. Memory is that
+//! of the result, `[exits × outputs]` floats, and of the input.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -13,13 +10,13 @@ use llama_cpp_sys_2 as sys;
 
 use crate::Error;
 use crate::backend::{Threadpool, with_log};
-use crate::graph::{Recipe, Step, op_name};
+use crate::graph::{Step, op_name};
 
-/// Nodes and leaves that a graph may have: a head is a handful of operations.
+/// Nodes and leaves that a graph may have: a recipe is a handful of operations.
 const GRAPH_SIZE: usize = 128;
 
-/// A graph from hidden states to logits, ready to run.
-pub(crate) struct ExitHead {
+/// A recipe as a graph, ready to run.
+pub(crate) struct Replay {
     // Dropped in this order: the scheduler uses the back ends and the graph.
     scheduler: Scheduler,
     backends: Vec<Backend>,
@@ -27,23 +24,40 @@ pub(crate) struct ExitHead {
     graph: *mut sys::ggml_cgraph,
     /// `[width × exits]`.
     input: *mut sys::ggml_tensor,
-    /// `[vocab × exits]`.
+    /// `[outputs × exits]`.
     output: *mut sys::ggml_tensor,
     /// The result, where it has to be fetched from a device.
     fetched: Vec<f32>,
 }
 
-impl ExitHead {
+impl Replay {
     /// A graph of `recipe` for `exits` columns of `width` floats.
     ///
     /// # Safety
     /// The recipe's weights must be live, and stay so.
     pub(crate) unsafe fn new(
-        recipe: &Recipe,
+        recipe: &[Step],
         width: usize,
         exits: usize,
         threads: u32,
         threadpool: &Threadpool,
+    ) -> Result<Self, Error> {
+        // SAFETY: passed on to the caller.
+        unsafe { Replay::with_tail(recipe, width, exits, threads, threadpool, |_, output| output) }
+    }
+
+    /// The same with operations behind it: `tail` adds them to the context that it
+    /// is given, and returns the new output.
+    ///
+    /// # Safety
+    /// As for [`Replay::new`]; and what `tail` returns must be in the context.
+    pub(crate) unsafe fn with_tail(
+        recipe: &[Step],
+        width: usize,
+        exits: usize,
+        threads: u32,
+        threadpool: &Threadpool,
+        tail: impl FnOnce(*mut sys::ggml_context, *mut sys::ggml_tensor) -> *mut sys::ggml_tensor,
     ) -> Result<Self, Error> {
         let failed = |what: &str| Error::Compute(format!("the exit head's {what}"));
         let tensors = Tensors::new().ok_or_else(|| failed("graph could not be made"))?;
@@ -59,6 +73,7 @@ impl ExitHead {
             for step in recipe {
                 output = replay(context, output, step)?;
             }
+            output = tail(context, output);
             sys::ggml_set_output(output);
             let graph = sys::ggml_new_graph_custom(context, GRAPH_SIZE, false);
             sys::ggml_build_forward_expand(graph, output);
@@ -77,7 +92,7 @@ impl ExitHead {
         if !allocated {
             return Err(failed(&reason.unwrap_or_else(|| "memory could not be had".to_owned())));
         }
-        Ok(ExitHead {
+        Ok(Replay {
             scheduler,
             backends,
             _tensors: tensors,
@@ -88,7 +103,7 @@ impl ExitHead {
         })
     }
 
-    /// Computes the logits of hidden states `[exits × width]`.
+    /// Computes the outputs of hidden states `[exits × width]`.
     pub(crate) fn compute(&mut self, states: &[f32]) -> Result<(), Error> {
         let bytes = size_of_val(states);
         // SAFETY: input and graph are live and allocated; `states` has the
@@ -116,8 +131,8 @@ impl ExitHead {
         Ok(())
     }
 
-    /// The logits last computed: `[exits × vocab]`.
-    pub(crate) fn logits(&self) -> &[f32] {
+    /// The outputs last computed: `[exits × outputs]`.
+    pub(crate) fn output(&self) -> &[f32] {
         if !self.fetched.is_empty() {
             return &self.fetched;
         }
@@ -177,9 +192,9 @@ unsafe fn replay(
 }
 
 /// The device that holds the head's matrix, unless that is the CPU.
-fn head_device(recipe: &Recipe) -> Option<NonNull<sys::ggml_backend_device>> {
+pub(super) fn head_device(recipe: &[Step]) -> Option<NonNull<sys::ggml_backend_device>> {
     let weight = recipe.iter().find(|step| step.op == sys::GGML_OP_MUL_MAT)?.weight?;
-    // SAFETY: the weight and its buffer are live (see `ExitHead::new`). A
+    // SAFETY: the weight and its buffer are live (see `Replay::new`). A
     // buffer of mapped memory names no device: that is the CPU's.
     let device = unsafe {
         let buffer = (*weight).buffer;
@@ -217,10 +232,10 @@ impl Drop for Tensors {
 }
 
 /// A device made ready to compute.
-struct Backend(NonNull<sys::ggml_backend>);
+pub(crate) struct Backend(NonNull<sys::ggml_backend>);
 
 impl Backend {
-    fn cpu(threads: u32, threadpool: &Threadpool) -> Option<Self> {
+    pub(crate) fn cpu(threads: u32, threadpool: &Threadpool) -> Option<Self> {
         // SAFETY: the thread pool outlives the back end (see `Context`).
         unsafe {
             let backend = NonNull::new(sys::ggml_backend_cpu_init())?;
@@ -228,6 +243,10 @@ impl Backend {
             sys::ggml_backend_cpu_set_threadpool(backend.as_ptr(), threadpool.as_ptr());
             Some(Backend(backend))
         }
+    }
+
+    pub(crate) fn as_ptr(&self) -> sys::ggml_backend_t {
+        self.0.as_ptr()
     }
 
     fn of_device(device: NonNull<sys::ggml_backend_device>) -> Option<Self> {

@@ -1,7 +1,6 @@
 //! llama.cpp without luge: what a minimal program does with it.
 //!
-//! Benchmarks measure luge against this, in the same process. It shares nothing
-//! with the rest of the crate, neither taps nor checks.
+//! It shares nothing with the rest of the crate, neither taps nor checks.
 
 use std::ffi::CString;
 use std::path::Path;

@@ -1,0 +1,575 @@
+//! The product of the head's matrix with all exits of a position, on the CPU.
+//!
+//! # What it costs at least
+//! A product of `V × d` weights with n columns is `V·d·n` multiplications and
+//! additions, and the weights are read from memory once. For the shape of
+//! Llama-3.2-1B in Q8_0, 16 exits: 4.2 G and 279 MB. A core that multiplies 32
+//! pairs of 16-bit numbers in an instruction, two of them a cycle, needs 66 M
+//! cycles for that, two such cores about 9 ms; memory that gives 30 GB a second
+//! needs 9 ms as well.
+//!
+//! # How it goes
+//! ggml multiplies row by column, and rounds activations to 8 bits for it. Here
+//! sixteen rows of the matrix go together, one to a lane, so that sums never
+//! cross lanes. A block of 256 inputs of those rows is unpacked to 16-bit
+//! integers, interleaved (see [`Panel`]), and used for all columns while it is
+//! in the first-level cache; unpacking is paid once, not once a column. The
+//! columns are 16-bit integers too, with a scale for each 32 ([`Columns`]), so
+//! that an exit is a hundred times nearer to the exact product than with 8.
+//!
+//! Weights stay as they are in memory: nothing is packed beforehand, and the
+//! only memory taken is that of the columns and a panel a thread.
+//!
+//! Whatever the processor, the number of columns, and the rows asked for, a
+//! logit is the same to the bit (see [`Lanes`]).
+
+mod columns;
+mod formats;
+mod lanes;
+mod panel;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::fmt;
+use std::ops::Range;
+
+use llama_cpp_sys_2 as sys;
+
+use crate::Error;
+use columns::{Columns, Tile};
+use formats::{Format, Q4_0, Q4K, Q5K, Q6K, Q8_0};
+#[cfg(test)]
+use lanes::Plain;
+use lanes::{Lanes, SPAN};
+use panel::{BLOCK, GROUP, GROUPS, Panel, ROWS, Stage};
+#[cfg(target_arch = "x86_64")]
+use x86::{Avx2, Avx512};
+
+/// An instruction set that has a kernel here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// None: slow, for tests to compare with.
+    #[cfg(test)]
+    Plain,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 with VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl InstructionSet {
+    /// Those that this processor has, the best first. Where there is none,
+    /// ggml's product is better.
+    pub(crate) fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+        let mut sets = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            sets.extend(Avx512::available().then_some(InstructionSet::Avx512));
+            sets.extend(Avx2::available().then_some(InstructionSet::Avx2));
+        }
+        sets
+    }
+
+    /// The one to use: the best there is, or what the environment variable
+    /// `LUGE_EXIT_KERNEL` names, for measuring one against the other. `None` for
+    /// ggml's product.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`], if it names one that is not there.
+    pub(crate) fn chosen() -> Result<Option<Self>, Error> {
+        let available = InstructionSet::available();
+        match std::env::var("LUGE_EXIT_KERNEL") {
+            Err(_) => Ok(available.first().copied()),
+            Ok(name) if name == "ggml" => Ok(None),
+            Ok(name) => match available.iter().find(|set| set.to_string() == name) {
+                Some(&set) => Ok(Some(set)),
+                None => Err(Error::Kernel {
+                    name,
+                    known: available.iter().map(|set| format!("{set}, ")).collect::<String>(),
+                }),
+            },
+        }
+    }
+
+    fn columns(self) -> usize {
+        match self {
+            #[cfg(test)]
+            InstructionSet::Plain => Plain::COLUMNS,
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => Avx2::COLUMNS,
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => Avx512::COLUMNS,
+        }
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            #[cfg(test)]
+            InstructionSet::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => "avx512",
+        })
+    }
+}
+
+/// A matrix of a format that has a kernel here, `[rows × inputs]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    /// Its rows, one behind the other.
+    bytes: &'a [u8],
+    kind: sys::ggml_type,
+    rows: usize,
+    inputs: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// `None` where there is no kernel for the format, or the bytes are not
+    /// those of such a matrix.
+    pub(crate) fn new(
+        kind: sys::ggml_type,
+        bytes: &'a [u8],
+        rows: usize,
+        inputs: usize,
+    ) -> Option<Self> {
+        let (together, size) = Matrix::stored(kind)?;
+        let whole = inputs.is_multiple_of(together) && inputs > 0 && rows > 0;
+        let fits = whole && bytes.len() == rows.checked_mul(inputs / together * size)?;
+        fits.then_some(Matrix { bytes, kind, rows, inputs })
+    }
+
+    /// Inputs that a format stores together, and the bytes they take; `None`
+    /// where there is no kernel for it.
+    pub(crate) fn stored(kind: sys::ggml_type) -> Option<(usize, usize)> {
+        match kind {
+            sys::GGML_TYPE_Q8_0 => Some(Q8_0::STORED),
+            sys::GGML_TYPE_Q4_0 => Some(Q4_0::STORED),
+            sys::GGML_TYPE_Q4_K => Some(Q4K::STORED),
+            sys::GGML_TYPE_Q5_K => Some(Q5K::STORED),
+            sys::GGML_TYPE_Q6_K => Some(Q6K::STORED),
+            _ => None,
+        }
+    }
+}
+
+/// A product in the making: columns to multiply matrices with.
+#[derive(Debug)]
+pub(crate) struct Product {
+    columns: Columns,
+    set: InstructionSet,
+}
+
+impl Product {
+    /// Room for `count` columns of `inputs` numbers.
+    pub(crate) fn new(set: InstructionSet, inputs: usize, count: usize) -> Self {
+        Product { columns: Columns::new(inputs, count, set.columns()), set }
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        self.columns.memory()
+    }
+
+    /// Sets the columns, `[columns × inputs]`.
+    pub(crate) fn set_columns(&mut self, states: &[f32]) {
+        self.columns.fill(states);
+    }
+
+    /// Writes `matrix[rows] · columns` to `out`, `[columns × rows.len()]`.
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub(crate) fn rows(&self, matrix: &Matrix<'_>, rows: Range<usize>, out: &mut [f32]) {
+        assert!(rows.end <= matrix.rows && out.len() == rows.len() * self.columns.count());
+        match matrix.kind {
+            sys::GGML_TYPE_Q8_0 => self.rows_of::<Q8_0>(matrix, rows, out),
+            sys::GGML_TYPE_Q4_0 => self.rows_of::<Q4_0>(matrix, rows, out),
+            sys::GGML_TYPE_Q4_K => self.rows_of::<Q4K>(matrix, rows, out),
+            sys::GGML_TYPE_Q5_K => self.rows_of::<Q5K>(matrix, rows, out),
+            sys::GGML_TYPE_Q6_K => self.rows_of::<Q6K>(matrix, rows, out),
+            kind => unreachable!("no matrix is made of type {kind}"),
+        }
+    }
+
+    fn rows_of<F: Format>(&self, matrix: &Matrix<'_>, rows: Range<usize>, out: &mut [f32]) {
+        match self.set {
+            // SAFETY: needs no instruction set.
+            #[cfg(test)]
+            InstructionSet::Plain => unsafe {
+                multiply::<Plain, F>(&self.columns, matrix, rows, out)
+            },
+            // SAFETY: an instruction set is named only where it is available.
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => unsafe { avx2::<F>(&self.columns, matrix, rows, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => unsafe { avx512::<F>(&self.columns, matrix, rows, out) },
+        }
+    }
+}
+
+/// [`multiply`] compiled for AVX2.
+///
+/// # Safety
+/// The processor must have it.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<F: Format>(
+    columns: &Columns,
+    matrix: &Matrix<'_>,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    // SAFETY: passed on to the caller.
+    unsafe { multiply::<Avx2, F>(columns, matrix, rows, out) }
+}
+
+/// [`multiply`] compiled for AVX-512.
+///
+/// # Safety
+/// The processor must have it.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma")]
+unsafe fn avx512<F: Format>(
+    columns: &Columns,
+    matrix: &Matrix<'_>,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    // SAFETY: passed on to the caller.
+    unsafe { multiply::<Avx512, F>(columns, matrix, rows, out) }
+}
+
+/// See [`Product::rows`]. Inlined where the instruction set is known.
+///
+/// # Safety
+/// The processor must have the instruction set.
+#[inline(always)]
+unsafe fn multiply<L: Lanes, F: Format>(
+    columns: &Columns,
+    matrix: &Matrix<'_>,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    let (stride, length) = (F::bytes(matrix.inputs), rows.len());
+    let mut stage = Stage::new();
+    let mut panel = Panel::new();
+    let mut sums = vec![[0.0f32; ROWS]; columns.count()];
+    let steps = matrix.inputs / GROUP * columns.tiles(0, 0).count();
+    for first in rows.clone().step_by(ROWS) {
+        let here = ROWS.min(rows.end - first);
+        sums.fill([0.0; ROWS]);
+        // The next panel's rows, asked for a little in every group.
+        let next = matrix.bytes.get((first + here) * stride..).unwrap_or_default();
+        let mut ahead = Ahead::new(&next[..next.len().min(ROWS * stride)], steps);
+        for block in (0..matrix.inputs).step_by(BLOCK) {
+            let inputs = BLOCK.min(matrix.inputs - block);
+            let range = F::bytes(block)..F::bytes(block + inputs);
+            for row in 0..here {
+                let bytes = &matrix.bytes[(first + row) * stride..][..stride];
+                F::read(&bytes[range.clone()], row, &mut stage);
+            }
+            let groups = inputs / GROUP;
+            // SAFETY: passed on to the caller.
+            unsafe {
+                interleave::<L, F>(&stage, groups, &mut panel);
+                for tile in columns.tiles(block / GROUP, groups) {
+                    let sums = &mut sums[tile.first..][..tile.columns];
+                    match tile.columns {
+                        1 => add::<L, F, 1>(&panel, groups, &tile, sums, &mut ahead),
+                        2 => add::<L, F, 2>(&panel, groups, &tile, sums, &mut ahead),
+                        3 => add::<L, F, 3>(&panel, groups, &tile, sums, &mut ahead),
+                        4 => add::<L, F, 4>(&panel, groups, &tile, sums, &mut ahead),
+                        5 => add::<L, F, 5>(&panel, groups, &tile, sums, &mut ahead),
+                        6 => add::<L, F, 6>(&panel, groups, &tile, sums, &mut ahead),
+                        7 => add::<L, F, 7>(&panel, groups, &tile, sums, &mut ahead),
+                        8 => add::<L, F, 8>(&panel, groups, &tile, sums, &mut ahead),
+                        columns => unreachable!("{columns} columns in a tile"),
+                    }
+                }
+            }
+        }
+        for (column, sums) in sums.iter().enumerate() {
+            let start = column * length + (first - rows.start);
+            out[start..start + here].copy_from_slice(&sums[..here]);
+        }
+    }
+}
+
+/// Turns what was read row by row into a panel.
+///
+/// # Safety
+/// The processor must have the instruction set.
+#[inline(always)]
+unsafe fn interleave<L: Lanes, F: Format>(stage: &Stage, groups: usize, panel: &mut Panel) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let (quads, _) = panel.pairs.as_chunks_mut::<2>();
+        for (group, quads) in quads.chunks_exact_mut(GROUP / 4).take(groups).enumerate() {
+            let rows = stage.weights.each_ref().map(|row| &row.as_chunks::<GROUP>().0[group]);
+            for (quad, bytes) in quads.iter_mut().zip(L::transpose(rows)) {
+                L::widen(bytes, quad);
+            }
+        }
+        let (panels, _) = panel.scales.as_chunks_mut::<GROUPS>();
+        for (part, scales) in panels.iter_mut().take(F::SCALES).enumerate() {
+            floats::<L>(
+                stage.scales.each_ref().map(|row| &row.as_chunks::<GROUPS>().0[part]),
+                scales,
+            );
+        }
+        if F::MIN {
+            floats::<L>(stage.mins.each_ref(), &mut panel.mins);
+        }
+    }
+}
+
+/// Puts the rows' floats side by side.
+///
+/// # Safety
+/// The processor must have the instruction set.
+#[inline(always)]
+unsafe fn floats<L: Lanes>(rows: [&[f32; GROUPS]; ROWS], to: &mut [[f32; ROWS]; GROUPS]) {
+    // SAFETY: passed on to the caller; eight floats are 32 bytes.
+    unsafe {
+        let rows = rows.map(|row| &*std::ptr::from_ref(row).cast::<[u8; SPAN]>());
+        for (to, bits) in to.iter_mut().zip(L::transpose(rows)) {
+            L::store_bits(bits, to);
+        }
+    }
+}
+
+/// Adds a panel's products with the `C` columns of a tile to `sums`.
+///
+/// # Safety
+/// The processor must have the instruction set.
+#[inline(always)]
+unsafe fn add<L: Lanes, F: Format, const C: usize>(
+    panel: &Panel,
+    groups: usize,
+    tile: &Tile<'_>,
+    sums: &mut [[f32; ROWS]],
+    ahead: &mut Ahead<'_>,
+) {
+    let sums: &mut [[f32; ROWS]; C] = sums.try_into().expect("C columns");
+    let (pairs, _) = tile.pairs.as_chunks::<C>();
+    let (scales, _) = tile.scales.as_chunks::<C>();
+    let (tile_sums, _) = tile.sums.as_chunks::<C>();
+    // Pairs under one scale.
+    let run = GROUP / 2 / F::SCALES;
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let mut floats = [L::load(&sums[0]); C];
+        for (float, sum) in floats.iter_mut().zip(&*sums) {
+            *float = L::load(sum);
+        }
+        for group in 0..groups {
+            ahead.ask();
+            for part in 0..F::SCALES {
+                let mut ints = [L::zero(); C];
+                let start = group * GROUP / 2 + part * run;
+                let weights = &panel.pairs[start..start + run];
+                for (weights, pairs) in weights.iter().zip(&pairs[start..start + run]) {
+                    let weights = L::pairs(weights);
+                    for (ints, &pair) in ints.iter_mut().zip(pairs) {
+                        *ints = L::dot(*ints, weights, pair);
+                    }
+                }
+                let scale = L::load(&panel.scales[group * F::SCALES + part]);
+                for ((float, ints), &x) in floats.iter_mut().zip(ints).zip(&scales[group]) {
+                    *float = L::add(*float, ints, scale, x);
+                }
+            }
+            if F::MIN {
+                let min = L::load(&panel.mins[group]);
+                for (float, &x) in floats.iter_mut().zip(&tile_sums[group]) {
+                    *float = L::subtract(*float, min, x);
+                }
+            }
+        }
+        for (float, sum) in floats.iter().zip(sums) {
+            L::store(*float, sum);
+        }
+    }
+}
+
+/// Memory that will be read soon, to be asked for piece by piece: all at once
+/// would have to wait for itself.
+struct Ahead<'a> {
+    rest: &'a [u8],
+    step: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// All of it is asked for in so many steps.
+    fn new(bytes: &'a [u8], steps: usize) -> Self {
+        Ahead { rest: bytes, step: bytes.len().div_ceil(steps).next_multiple_of(LINE) }
+    }
+
+    /// Asks for a little more.
+    #[inline(always)]
+    fn ask(&mut self) {
+        let (now, rest) = self.rest.split_at(self.step.min(self.rest.len()));
+        self.rest = rest;
+        #[cfg(target_arch = "x86_64")]
+        for line in now.chunks(LINE) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch(line.as_ptr().cast::<i8>(), _MM_HINT_T0) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = now;
+    }
+}
+
+/// Bytes that memory hands out together.
+const LINE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [sys::ggml_type; 5] = [
+        sys::GGML_TYPE_Q8_0,
+        sys::GGML_TYPE_Q4_0,
+        sys::GGML_TYPE_Q4_K,
+        sys::GGML_TYPE_Q5_K,
+        sys::GGML_TYPE_Q6_K,
+    ];
+
+    /// Numbers that look random, in −1..1.
+    fn noise(seed: u32) -> impl Iterator<Item = f32> {
+        let mut state = seed;
+        std::iter::repeat_with(move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+    }
+
+    /// A random matrix as ggml writes the format, and as ggml reads it back.
+    fn matrix(kind: sys::ggml_type, rows: usize, inputs: usize) -> (Vec<u8>, Vec<f32>) {
+        let weights: Vec<f32> = noise(rows as u32).take(rows * inputs).collect();
+        let mut read = vec![0.0f32; weights.len()];
+        // SAFETY: buffers are of the size that rows of this type have.
+        let bytes = unsafe {
+            let mut bytes = vec![0u8; sys::ggml_row_size(kind, inputs as i64) * rows];
+            let to = bytes.as_mut_ptr().cast();
+            let (rows, inputs) = (rows as i64, inputs as i64);
+            sys::ggml_quantize_chunk(kind, weights.as_ptr(), to, 0, rows, inputs, std::ptr::null());
+            let traits = &*sys::ggml_get_type_traits(kind);
+            let read_row = traits.to_float.expect("every format can be read");
+            read_row(bytes.as_ptr().cast(), read.as_mut_ptr(), rows * inputs);
+            bytes
+        };
+        (bytes, read)
+    }
+
+    /// A product in 64 bits, and how far off rounding a state to 16 bits and
+    /// adding in 32 may take it.
+    fn exact_and_error(weights: &[f32], state: &[f32]) -> (f64, f64) {
+        let groups = weights.chunks(GROUP).zip(state.chunks(GROUP));
+        groups.fold((0.0, 0.0), |(exact, error), (weights, state)| {
+            let wide = || weights.iter().map(|&w| f64::from(w));
+            let largest = f64::from(state.iter().fold(0.0f32, |most, x| most.max(x.abs())));
+            let sum: f64 = wide().zip(state).map(|(w, &x)| w * f64::from(x)).sum();
+            let step = largest * wide().map(f64::abs).sum::<f64>();
+            (exact + sum, error + step * (0.501 / 32767.0 + 1e-6))
+        })
+    }
+
+    fn product(
+        set: InstructionSet,
+        matrix: &Matrix<'_>,
+        states: &[f32],
+        rows: Range<usize>,
+    ) -> Vec<f32> {
+        let count = states.len() / matrix.inputs;
+        let mut product = Product::new(set, matrix.inputs, count);
+        product.set_columns(states);
+        let mut out = vec![f32::NAN; count * rows.len()];
+        product.rows(matrix, rows, &mut out);
+        out
+    }
+
+    #[test]
+    fn every_format_is_read_as_ggml_reads_it() {
+        for kind in KINDS {
+            // Not a multiple of 16 rows; blocks that are whole and that are not.
+            let (rows, inputs) = (37, if kind == sys::GGML_TYPE_Q8_0 { 352 } else { 512 });
+            let (bytes, weights) = matrix(kind, rows, inputs);
+            let matrix = Matrix::new(kind, &bytes, rows, inputs).unwrap();
+            // One state has a number that is far larger than all others.
+            let mut states: Vec<f32> = noise(3).take(5 * inputs).collect();
+            states[inputs + 70] = 300.0;
+            let out = product(InstructionSet::Plain, &matrix, &states, 0..rows);
+            for (column, state) in states.chunks(inputs).enumerate() {
+                for (row, weights) in weights.chunks(inputs).enumerate() {
+                    let own = f64::from(out[column * rows + row]);
+                    let (exact, error) = exact_and_error(weights, state);
+                    assert!((own - exact).abs() < error, "{kind}: {own} is not {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn every_instruction_set_gives_the_same_bits() {
+        let sets = [vec![InstructionSet::Plain], InstructionSet::available()].concat();
+        for kind in KINDS {
+            let (bytes, _) = matrix(kind, 40, 768);
+            let matrix = Matrix::new(kind, &bytes, 40, 768).unwrap();
+            for count in 1..=11 {
+                let states: Vec<f32> = noise(count).take(count as usize * 768).collect();
+                let [first, others @ ..] = &sets
+                    .iter()
+                    .map(|&set| product(set, &matrix, &states, 0..40))
+                    .collect::<Vec<_>>()[..]
+                else {
+                    unreachable!("there is always one")
+                };
+                for other in others {
+                    let same = first.iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(same, "{kind}, {count} columns: {sets:?} differ");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_logit_does_not_depend_on_its_company() {
+        let (bytes, _) = matrix(sys::GGML_TYPE_Q6_K, 50, 256);
+        let matrix = Matrix::new(sys::GGML_TYPE_Q6_K, &bytes, 50, 256).unwrap();
+        let states: Vec<f32> = noise(9).take(13 * 256).collect();
+        let set = *InstructionSet::available().first().unwrap_or(&InstructionSet::Plain);
+        let all = product(set, &matrix, &states, 0..50);
+        for (column, state) in states.chunks(256).enumerate() {
+            let alone = product(set, &matrix, state, 19..41);
+            assert_eq!(alone, all[column * 50 + 19..column * 50 + 41], "column {column}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_no_number_shows() {
+        let (bytes, _) = matrix(sys::GGML_TYPE_Q8_0, 16, 64);
+        let matrix = Matrix::new(sys::GGML_TYPE_Q8_0, &bytes, 16, 64).unwrap();
+        let mut states = vec![1.0; 64];
+        states[40] = f32::INFINITY;
+        let set = *InstructionSet::available().first().unwrap_or(&InstructionSet::Plain);
+        assert!(product(set, &matrix, &states, 0..16).iter().all(|z| z.is_nan()));
+    }
+
+    #[test]
+    fn other_formats_and_sizes_are_left_to_ggml() {
+        assert!(Matrix::new(sys::GGML_TYPE_F16, &[0; 128], 2, 32).is_none());
+        assert!(Matrix::new(sys::GGML_TYPE_Q8_0, &[0; 33], 1, 32).is_none());
+        assert!(Matrix::new(sys::GGML_TYPE_Q4_K, &[0; 18], 1, 32).is_none());
+        assert!(Matrix::new(sys::GGML_TYPE_Q8_0, &[], 0, 32).is_none());
+    }
+}

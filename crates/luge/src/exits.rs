@@ -1,0 +1,219 @@
+//! The exits of a position, as the engine computes them for the methods.
+
+use std::error::Error as StdError;
+use std::sync::{Mutex, PoisonError};
+
+use luge_decoding::{
+    ExitDetail, ExitLogits, ExitPlan, ExitSums, Exits, LayerSums, jensen_shannon, log_sum_exp,
+};
+use luge_llama::{Context, ExitSum, ExitTile};
+
+/// The exits at a token of a context's last batch, computed when first asked for.
+pub(crate) struct PositionExits<'a> {
+    context: &'a mut Context,
+    plan: &'a ExitPlan,
+    index: usize,
+    asked: bool,
+}
+
+impl<'a> PositionExits<'a> {
+    /// The exits of a plan that has been set, at the batch's token `index`.
+    pub(crate) fn new(context: &'a mut Context, plan: &'a ExitPlan, index: usize) -> Self {
+        PositionExits { context, plan, index, asked: false }
+    }
+
+    /// Whether anyone has asked for them.
+    pub(crate) fn asked(&self) -> bool {
+        self.asked
+    }
+
+    /// What `look` makes of each tile, on the threads that compute them, in the
+    /// order of the vocabulary: added up in one order, sums do not depend on which
+    /// thread was faster.
+    fn each_tile<T: Send>(
+        &mut self,
+        look: impl Fn(&ExitTile<'_>) -> T + Sync,
+    ) -> Result<Vec<T>, luge_llama::Error> {
+        let pieces = Mutex::new(Vec::new());
+        self.context.visit_exits(self.index, &|tile| {
+            let piece = (tile.start(), look(&tile));
+            pieces.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        })?;
+        let mut pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
+        pieces.sort_unstable_by_key(|(start, _)| *start);
+        Ok(pieces.into_iter().map(|(_, piece)| piece).collect())
+    }
+}
+
+impl Exits for PositionExits<'_> {
+    fn logits(&mut self) -> Result<ExitLogits<'_>, Box<dyn StdError + Send + Sync>> {
+        self.asked = true;
+        Ok(ExitLogits::new(&self.plan.layers, self.context.exit_logits(self.index)?))
+    }
+
+    /// Takes the sums on the device that holds the head, or else tile by tile on
+    /// the threads that compute the tiles.
+    fn sums(
+        &mut self,
+        final_logits: &[f32],
+        tokens: &[u32],
+    ) -> Result<ExitSums, Box<dyn StdError + Send + Sync>> {
+        self.asked = true;
+        if self.plan.detail == ExitDetail::Logits {
+            // Another stage wants them all: compute them once.
+            self.context.exit_logits(self.index)?;
+        }
+        let layers = &self.plan.layers;
+        if self.plan.detail == ExitDetail::Sums
+            && let Some(exits) = self.context.exit_sums(self.index, tokens)?
+        {
+            return Ok(from_device(layers, &exits));
+        }
+        let pieces = self.each_tile(|tile| Piece::of(tile, layers.len(), final_logits, tokens))?;
+        let mut sums = ExitSums::new(layers, tokens.len());
+        for piece in pieces {
+            for (place, own) in piece.sums.into_iter().enumerate() {
+                sums.merge(place, own);
+            }
+            for (place, token, logit) in piece.logits {
+                sums.set_logit(place, token, logit);
+            }
+        }
+        Ok(sums)
+    }
+
+    /// In two passes over the logits, which are computed by the first to ask: the
+    /// norms, then the divergences.
+    fn divergences(
+        &mut self,
+        mature: &[f32],
+        layers: &[usize],
+    ) -> Result<Vec<f64>, Box<dyn StdError + Send + Sync>> {
+        self.asked = true;
+        self.context.exit_logits(self.index)?;
+        let plan = &self.plan.layers;
+        let places = layers.iter().map(|layer| plan.binary_search(layer));
+        let places: Vec<usize> = places
+            .collect::<Result<_, _>>()
+            .unwrap_or_else(|_| panic!("exits {layers:?} are not in the plan {plan:?}"));
+        let part = |tile: &ExitTile<'_>, exit: &[f32]| tile.start()..tile.start() + exit.len();
+
+        let norms = self.each_tile(|tile| -> Vec<f32> {
+            let exits = places.iter().map(|&place| tile.exit(place));
+            let own = exits.clone().next().map(|exit| &mature[part(tile, exit)]);
+            exits.chain(own).map(|logits| log_sum_exp(logits) as f32).collect()
+        })?;
+        let norm = |place: usize| {
+            let pieces: Vec<f32> = norms.iter().map(|norms| norms[place]).collect();
+            log_sum_exp(&pieces) as f32
+        };
+        let exit_norms: Vec<f32> = (0..places.len()).map(norm).collect();
+        let mature_norm = norm(places.len());
+
+        let pieces = self.each_tile(|tile| -> Vec<f64> {
+            let divergence = |(&place, &norm): (&usize, &f32)| {
+                let exit = tile.exit(place);
+                jensen_shannon(&mature[part(tile, exit)], mature_norm, exit, norm)
+            };
+            places.iter().zip(&exit_norms).map(divergence).collect()
+        })?;
+        let total = |index: usize| pieces.iter().map(|piece| piece[index]).sum();
+        Ok((0..places.len()).map(total).collect())
+    }
+}
+
+/// The sums that a device has taken.
+fn from_device(layers: &[usize], exits: &[ExitSum]) -> ExitSums {
+    let mut sums = ExitSums::new(layers, exits.first().map_or(0, |exit| exit.logits.len()));
+    for (place, exit) in exits.iter().enumerate() {
+        let own = LayerSums {
+            best: exit.best,
+            best_count: f64::from(exit.best_count),
+            best_d: f64::from(exit.best_d),
+            q: f64::from(exit.q),
+            q_squared: f64::from(exit.q_squared),
+            q_d: f64::from(exit.q_d),
+            d_squared: f64::from(exit.d_squared),
+        };
+        sums.merge(place, own);
+        for (token, &logit) in exit.logits.iter().enumerate() {
+            sums.set_logit(place, token, logit);
+        }
+    }
+    sums
+}
+
+/// What one tile gives.
+struct Piece {
+    /// One for each layer.
+    sums: Vec<LayerSums>,
+    /// Of the tokens asked for that lie in the tile: the layer's place, the
+    /// token's place, the logit.
+    logits: Vec<(usize, usize, f32)>,
+}
+
+impl Piece {
+    fn of(tile: &ExitTile<'_>, layers: usize, final_logits: &[f32], tokens: &[u32]) -> Self {
+        let start = tile.start();
+        let mut piece = Piece { sums: Vec::with_capacity(layers), logits: Vec::new() };
+        for place in 0..layers {
+            let exit = tile.exit(place);
+            piece.sums.push(LayerSums::of(exit, &final_logits[start..start + exit.len()]));
+            for (index, &token) in tokens.iter().enumerate() {
+                let inside = (token as usize).checked_sub(start).and_then(|at| exit.get(at));
+                piece.logits.extend(inside.map(|&logit| (place, index, logit)));
+            }
+        }
+        piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use luge_decoding::ExitForm;
+    use luge_llama::{Batch, ContextParams, ExitSpec, Model, ModelParams};
+
+    use super::*;
+
+    #[test]
+    fn sums_of_tiles_are_those_of_the_whole_exits_however_many_threads() {
+        // Of a vocabulary of several tiles.
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/atlas/atlas.gguf");
+        let model = Model::load(&path, &ModelParams::default()).unwrap();
+        let layers: Vec<usize> = (0..model.n_layers()).collect();
+        let plan = ExitPlan {
+            layers: layers.clone(),
+            form: ExitForm::default(),
+            detail: ExitDetail::Sums,
+        };
+        let spec = ExitSpec { layers: layers.clone(), final_norm: false, softcap: true };
+        let tokens = [7, 511, 512, 4095];
+        let sums = |threads: u32, whole: bool| {
+            let params = ContextParams { n_ctx: 64, threads, ..ContextParams::default() };
+            let mut context = Context::new(&model, &params).unwrap();
+            context.set_exits(&spec).unwrap();
+            context.decode(&Batch::run(&[5, 60, 700], 0, 0, |index| index == 2)).unwrap();
+            let last = context.logits(2).to_vec();
+            let mut exits = PositionExits::new(&mut context, &plan, 2);
+            let sums = if whole {
+                ExitSums::of(&exits.logits().unwrap(), &last, &tokens)
+            } else {
+                exits.sums(&last, &tokens).unwrap()
+            };
+            (sums, last)
+        };
+        let (tiles, last) = sums(1, false);
+        assert_eq!(tiles, sums(2, false).0);
+        let (whole, _) = sums(1, true);
+        for layer in layers {
+            let ((own, logits), (exact, same)) = (tiles.layer(layer), whole.layer(layer));
+            assert_eq!(logits, same, "layer {layer}");
+            for (&token, &logit) in tokens.iter().zip(logits) {
+                let votes = [own, exact].map(|sums| sums.vote(logit, last[token as usize]));
+                assert!((votes[0] - votes[1]).abs() <= 1e-5 * votes[1], "layer {layer}: {votes:?}");
+            }
+        }
+    }
+}
