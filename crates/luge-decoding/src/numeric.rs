@@ -125,7 +125,8 @@ fn sum_exp(values: &[f32], shift: f32) -> f64 {
 }
 
 /// Indices of the `k` largest values, largest first; of equal values the lower
-/// index first. Fewer than `k` where there are fewer values.
+/// index first. Fewer than `k` where there are fewer values. They must be numbers:
+/// where there is a NaN, what comes of it is not defined.
 pub fn top_k(values: &[f32], k: usize) -> Vec<u32> {
     let order = |a: &u32, b: &u32| -> Ordering {
         let (va, vb) = (values[*a as usize], values[*b as usize]);
@@ -135,19 +136,26 @@ pub fn top_k(values: &[f32], k: usize) -> Vec<u32> {
     if k == 0 {
         return Vec::new();
     }
-    // Keep up to 2k candidates above a rising threshold: one pass, few moves.
+    // Keep up to 2k candidates above a rising threshold: one pass, few moves. Most
+    // lanes hold none, which a comparison of all at once shows.
     let room = k.saturating_mul(2).max(64);
     let mut kept: Vec<u32> = Vec::with_capacity(room.min(values.len()));
     let mut threshold = None;
-    for (index, &value) in values.iter().enumerate() {
-        if threshold.is_some_and(|least| value <= least) {
+    for (number, lanes) in values.chunks(LANES).enumerate() {
+        let is_above = |value: f32| threshold.is_none_or(|least| value > least);
+        if !lanes.iter().fold(false, |any, &value| any | is_above(value)) {
             continue;
         }
-        kept.push(index as u32);
-        if kept.len() == room {
-            kept.select_nth_unstable_by(k - 1, order);
-            kept.truncate(k);
-            threshold = Some(values[kept[k - 1] as usize]);
+        for (lane, &value) in lanes.iter().enumerate() {
+            if threshold.is_some_and(|least| value <= least) {
+                continue;
+            }
+            kept.push((number * LANES + lane) as u32);
+            if kept.len() == room {
+                kept.select_nth_unstable_by(k - 1, order);
+                kept.truncate(k);
+                threshold = Some(values[kept[k - 1] as usize]);
+            }
         }
     }
     kept.sort_unstable_by(order);

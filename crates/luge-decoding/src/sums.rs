@@ -54,24 +54,32 @@ impl LayerSums {
         // Σ q, Σ q², Σ q d, Σ d², the number of the best, their Σ d.
         let term = |exit: f32, last: f32| {
             let d = difference(exit, last);
-            let is_best = exit == best;
-            let q = if is_best { 0.0 } else { exp(exit - shift) };
-            let (one, best_d) = if is_best { (1.0, d) } else { (0.0, 0.0) };
-            [q, q * q, if q > 0.0 { q * d } else { 0.0 }, d * d, one, best_d]
+            let e = exp(exit - shift);
+            let (q, one) = if exit == best { (0.0, 1.0) } else { (e, 0.0) };
+            // Subnormal numbers, which processors are slow with, are kept out.
+            let q_squared = if q > 2e-19 { q * q } else { 0.0 };
+            let q_d = if q > 0.0 { q * d } else { 0.0 };
+            [q, q_squared, q_d, d * d, one, if exit == best { d } else { 0.0 }]
         };
         let mut sums = [0.0f64; 6];
         for (exit, last) in exit.chunks(BLOCK).zip(final_logits.chunks(BLOCK)) {
             let (exit, exit_rest) = exit.as_chunks::<LANES>();
             let (last, last_rest) = last.as_chunks::<LANES>();
-            let mut lanes = [[0.0f32; LANES]; 6];
+            // One array each, so that each stays in a register.
+            let [mut q, mut q_squared, mut q_d, mut d_squared, mut count, mut best_d] =
+                [[0.0f32; LANES]; 6];
             for (exit, last) in exit.iter().zip(last) {
                 for lane in 0..LANES {
-                    for (lanes, term) in lanes.iter_mut().zip(term(exit[lane], last[lane])) {
-                        lanes[lane] += term;
-                    }
+                    let term = term(exit[lane], last[lane]);
+                    q[lane] += term[0];
+                    q_squared[lane] += term[1];
+                    q_d[lane] += term[2];
+                    d_squared[lane] += term[3];
+                    count[lane] += term[4];
+                    best_d[lane] += term[5];
                 }
             }
-            for (sum, lanes) in sums.iter_mut().zip(&lanes) {
+            for (sum, lanes) in sums.iter_mut().zip([q, q_squared, q_d, d_squared, count, best_d]) {
                 *sum += f64::from(lanes.iter().sum::<f32>());
             }
             for (&exit, &last) in exit_rest.iter().zip(last_rest) {

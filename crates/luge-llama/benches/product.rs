@@ -12,8 +12,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use luge_llama::bench::HeadProduct;
 
 /// A head's shape: name, vocabulary, width, exits.
-const SHAPES: [(&str, usize, usize, usize); 2] =
-    [("1b", 128_256, 2048, 16), ("135m", 49_152, 576, 30)];
+const SHAPES: [(&str, usize, usize, usize); 3] =
+    [("1b", 128_256, 2048, 16), ("135m", 49_152, 576, 30), ("atlas", 4096, 192, 12)];
 
 fn products(criterion: &mut Criterion) {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32);

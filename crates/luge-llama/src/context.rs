@@ -296,8 +296,10 @@ impl Context {
         unsafe { sys::llama_n_batch(self.raw.0.as_ptr()) }
     }
 
-    /// Bytes held for computing exits: `[exits × vocab]` floats and a little.
-    /// 0 while no exits are set.
+    /// Bytes held for computing exits, 0 while no exits are set. `[exits × vocab]`
+    /// floats and a little once [`Context::exit_logits`] has been called, and from
+    /// the beginning where ggml computes the exits; before that only the hidden
+    /// states. Threads hold some tens of kilobytes more while they compute.
     pub fn exit_memory(&self) -> usize {
         self.exits.as_ref().map_or(0, |exits| exits.head.memory())
     }
@@ -329,8 +331,8 @@ impl Context {
     /// # Errors
     /// [`Error::NoTaps`] and [`Error::UnknownHead`] if the architecture does
     /// not let itself be read, [`Error::ContextFull`] if the first call finds
-    /// no room in the cache, [`Error::Interrupted`], and [`Error::Compute`] if
-    /// there is no memory.
+    /// no room in the cache, [`Error::Interrupted`], [`Error::Kernel`], and
+    /// [`Error::Compute`] if there is no memory.
     ///
     /// # Panics
     /// If a layer is not one of the model's.
@@ -571,6 +573,8 @@ impl Context {
         if exits.computed == Some(output) {
             exits.head.show(visit)
         } else {
+            // The logits that were kept may be written over.
+            exits.computed = None;
             exits.head.visit(capture.states(output), visit)
         }
     }
@@ -581,15 +585,18 @@ impl Context {
     /// shows the logits while they are near.
     ///
     /// # Errors
-    /// [`Error::Compute`].
+    /// [`Error::TokenOutOfRange`] and [`Error::Compute`].
     ///
     /// # Panics
-    /// If that token was not an output, or no exits are set.
+    /// If that token was not an output, no exits are set, or no tokens are asked
+    /// for.
     pub fn exit_sums(
         &mut self,
         index: usize,
         tokens: &[u32],
     ) -> Result<Option<Vec<ExitSum>>, Error> {
+        assert!(!tokens.is_empty(), "the logits of no tokens");
+        tokens.iter().try_for_each(|&token| self.model.check_token(token))?;
         let output = self.output_number(index);
         let Taps::Capture(capture) = self.taps.get() else {
             panic!("no exits are set");

@@ -133,12 +133,12 @@ pub enum Error {
     Interrupted,
 
     /// The environment asks for an exit kernel that is not there.
-    #[error("LUGE_EXIT_KERNEL is '{name}': this processor has {known}ggml")]
+    #[error("LUGE_EXIT_KERNEL is '{name}': this processor has {}", known.join(", "))]
     Kernel {
         /// What the variable holds.
         name: String,
-        /// What there is, each with a comma behind it.
-        known: String,
+        /// What there is.
+        known: Vec<String>,
     },
 
     /// llama.cpp could not compute a batch or the exits.

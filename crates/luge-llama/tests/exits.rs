@@ -134,12 +134,17 @@ fn tiles_are_pieces_of_the_exits_and_cover_the_vocabulary() {
             assert_eq!(whole[0].len(), vocab, "{path:?}");
             whole.concat()
         };
+        let mut all = Vec::new();
         for index in [2, 3] {
             let unkept = visit(&mut context, index);
             let kept = context.exit_logits(index).unwrap().to_vec();
             assert_eq!(unkept, kept, "{path:?}");
             assert_eq!(visit(&mut context, index), kept, "{path:?}");
+            all.push(kept);
         }
+        // Looking at another token's exits once left them in this one's place.
+        visit(&mut context, 2);
+        assert_eq!(context.exit_logits(3).unwrap(), all[1], "{path:?}");
     }
 }
 
@@ -280,8 +285,22 @@ fn memory_for_exits_is_layers_times_vocabulary() {
         context.set_exits(&raw(&layers)).unwrap();
         let states = layers.len() * model.n_embd() * size_of::<f32>();
         let limit = layers.len() * model.n_vocab() * size_of::<f32>() + states + 1024;
+        context.decode(&Batch::run(&prompt(&model, 2), 0, 0, |index| index == 1)).unwrap();
+        context.visit_exits(1, &|_| {}).unwrap();
+        let looked = context.exit_memory();
+        context.exit_logits(1).unwrap();
         let memory = context.exit_memory();
         assert!(memory <= limit, "{path:?}: {memory} bytes, {limit} at most");
+        assert!(looked <= memory, "{path:?}");
+        // Logits that are only looked at are not kept.
+        #[cfg(target_arch = "x86_64")]
+        if path.ends_with("atlas.gguf")
+            && std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("fma")
+        {
+            let logits = layers.len() * model.n_vocab() * size_of::<f32>();
+            assert!(looked < logits / 10 && memory >= logits, "{looked} and {memory} bytes");
+        }
     }
 }
 

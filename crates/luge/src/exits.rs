@@ -65,6 +65,7 @@ impl Exits for PositionExits<'_> {
         }
         let layers = &self.plan.layers;
         if self.plan.detail == ExitDetail::Sums
+            && !tokens.is_empty()
             && let Some(exits) = self.context.exit_sums(self.index, tokens)?
         {
             return Ok(from_device(layers, &exits));
@@ -90,6 +91,9 @@ impl Exits for PositionExits<'_> {
         layers: &[usize],
     ) -> Result<Vec<f64>, Box<dyn StdError + Send + Sync>> {
         self.asked = true;
+        if layers.is_empty() {
+            return Ok(Vec::new());
+        }
         self.context.exit_logits(self.index)?;
         let plan = &self.plan.layers;
         let places = layers.iter().map(|layer| plan.binary_search(layer));

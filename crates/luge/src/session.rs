@@ -123,7 +123,7 @@ impl Session {
         self.threads
     }
 
-    /// Bytes held for computing exits: `[layers × vocab]` floats and a little.
+    /// Bytes held for computing exits: see [`Context::exit_memory`].
     pub fn exit_memory(&self) -> usize {
         self.context.exit_memory()
     }

@@ -155,8 +155,12 @@ impl Stage for DolaStage {
         if let Some(layer) = self.layers.iter().find(|&&layer| !all_numbers(exits.of(layer))) {
             return Err(Error::NotANumber { whose: format!("exit {layer}") });
         }
-        let own = self.settings.mature.map_or(final_logits, |layer| exits.of(layer)).to_vec();
-        let premature = self.premature(position, &own)?;
+        let premature = if let [only] = self.candidates[..] {
+            only
+        } else {
+            let own = self.settings.mature.map_or(final_logits, |layer| exits.of(layer)).to_vec();
+            self.premature(position, &own)?
+        };
         let (_, exits) = position.layers()?;
         let premature = exits.of(premature);
 
@@ -174,11 +178,7 @@ impl DolaStage {
     /// The candidate that differs most from the mature layer's own logits, the
     /// lowest of several that tie.
     fn premature(&self, position: &mut Position<'_>, mature: &[f32]) -> Result<usize, Error> {
-        if let [only] = self.candidates[..] {
-            return Ok(only);
-        }
-        let divergences =
-            position.exits.divergences(mature, &self.candidates).map_err(Error::Exits)?;
+        let divergences = position.divergences(mature, &self.candidates)?;
         let mut best = (f64::NEG_INFINITY, self.candidates[0]);
         for (divergence, &layer) in divergences.into_iter().zip(&self.candidates) {
             if divergence > best.0 {

@@ -151,6 +151,15 @@ impl Position<'_> {
         Ok((self.final_logits, self.exits.logits().map_err(Error::Exits)?))
     }
 
+    /// How far the exits of `layers` are from a layer whose logits are `mature`,
+    /// `[vocab]`: see [`Exits::divergences`].
+    ///
+    /// # Errors
+    /// [`Error::Exits`], if the engine fails.
+    pub fn divergences(&mut self, mature: &[f32], layers: &[usize]) -> Result<Vec<f64>, Error> {
+        self.exits.divergences(mature, layers).map_err(Error::Exits)
+    }
+
     /// The sums over the vocabulary of all exits of the plan, and their logits of
     /// `tokens`.
     ///

@@ -109,7 +109,8 @@ impl ExitHead {
                 Way::Replayed(unsafe { Replay::new(recipe, width, exits, threads, threadpool)? })
             }
         };
-        let device = replay::head_device(recipe).map(|_| Device {
+        let replayed = matches!(way, Way::Replayed(_));
+        let device = replay::head_device(recipe).filter(|_| replayed).map(|_| Device {
             recipe: recipe.to_vec(),
             width,
             threads,

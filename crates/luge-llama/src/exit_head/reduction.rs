@@ -129,7 +129,9 @@ impl ExitSum {
         let &[best, best_count, best_d, q, q_squared, q_d, d_squared] = sums else {
             unreachable!("a row begins with {SUMS} sums")
         };
-        let logits = logits.to_vec();
+        // What was ruled out is so again.
+        let own = |&logit: &f32| if logit <= LOWEST { f32::NEG_INFINITY } else { logit };
+        let logits = logits.iter().map(own).collect();
         ExitSum { best, best_count, best_d, q, q_squared, q_d, d_squared, logits }
     }
 }

@@ -24,8 +24,32 @@ pub(crate) struct Workers {
     backend: Backend,
     context: NonNull<sys::ggml_context>,
     graph: *mut sys::ggml_cgraph,
-    /// What the operation is told to do; it has this address.
-    job: Box<Job>,
+    // Dropped after the graph, in `drop`.
+    job: SharedJob,
+}
+
+/// What the operation is told to do: it has the address.
+struct SharedJob(NonNull<Job>);
+
+impl SharedJob {
+    fn new() -> Self {
+        let job = Job { call: None, panicked: Mutex::new(None) };
+        SharedJob(NonNull::from(Box::leak(Box::new(job))))
+    }
+
+    /// # Safety
+    /// The operation must not be running.
+    unsafe fn get_mut(&mut self) -> &mut Job {
+        // SAFETY: the box is live; passed on to the caller.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for SharedJob {
+    fn drop(&mut self) {
+        // SAFETY: from the box in `new`; the operation runs in `Workers::run` only.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
 }
 
 /// A call to make on every thread.
@@ -40,7 +64,7 @@ impl Workers {
     pub(crate) fn new(threads: u32, threadpool: &Threadpool) -> Result<Self, Error> {
         let failed = || Error::Compute("the exit head's threads could not be set up".to_owned());
         let backend = Backend::cpu(threads, threadpool).ok_or_else(failed)?;
-        let mut job = Box::new(Job { call: None, panicked: Mutex::new(None) });
+        let job = SharedJob::new();
         // SAFETY: plain parameters; the context has room for one small tensor
         // and a graph; the job outlives both (see `drop`).
         let (context, graph) = unsafe {
@@ -62,7 +86,7 @@ impl Workers {
                 Some(work),
                 // As many threads as there are.
                 -1,
-                (&raw mut *job).cast::<c_void>(),
+                job.0.as_ptr().cast::<c_void>(),
             );
             let graph = sys::ggml_new_graph_custom(context.as_ptr(), 8, false);
             sys::ggml_build_forward_expand(graph, node);
@@ -79,11 +103,15 @@ impl Workers {
         // it.
         let call =
             unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(call) };
-        self.job.call = Some(call);
-        // SAFETY: back end and graph are live.
-        let status = unsafe { sys::ggml_backend_graph_compute(self.backend.as_ptr(), self.graph) };
-        self.job.call = None;
-        let panicked = self.job.panicked.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // SAFETY: nothing is running yet; then, back end and graph are live; and
+        // what ran has ended.
+        let (status, job) = unsafe {
+            self.job.get_mut().call = Some(call);
+            let status = sys::ggml_backend_graph_compute(self.backend.as_ptr(), self.graph);
+            (status, self.job.get_mut())
+        };
+        job.call = None;
+        let panicked = job.panicked.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(panic) = panicked.take() {
             resume_unwind(panic);
         }

@@ -54,6 +54,10 @@ impl Columns {
         self.count
     }
 
+    pub(super) fn width(&self) -> usize {
+        self.groups * GROUP
+    }
+
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
         size_of_val(&self.pairs[..]) + size_of_val(&self.scales[..]) + size_of_val(&self.sums[..])
@@ -61,7 +65,8 @@ impl Columns {
 
     /// Takes in `states`, `[columns × width]`.
     pub(super) fn fill(&mut self, states: &[f32]) {
-        let width = self.groups * GROUP;
+        let width = self.width();
+        assert_eq!(states.len(), self.count * width, "one row a column");
         let mut states = states.chunks_exact(width);
         let mut done = 0;
         for &columns in &self.tiles {

@@ -47,11 +47,10 @@ pub(super) trait Lanes {
     unsafe fn widen(bytes: Self::Ints, to: &mut [[[i16; 2]; ROWS]; 2]);
 }
 
-/// Arrays, on any processor: what tests hold the others to.
-#[cfg(test)]
+/// Arrays, on any processor: too slow to be chosen, and what tests hold the others
+/// to.
 pub(super) struct Plain;
 
-#[cfg(test)]
 impl Lanes for Plain {
     type Ints = [i32; ROWS];
     type Floats = [f32; ROWS];

@@ -68,10 +68,12 @@ impl Lanes for Avx2 {
         // SAFETY: see above.
         unsafe {
             let x = _mm256_set1_ps(x);
-            let part = |i: usize| {
-                _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[i]), _mm256_mul_ps(scale[i], x), to[i])
-            };
-            [part(0), part(1)]
+            let sums = [_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])];
+            let factors = [_mm256_mul_ps(scale[0], x), _mm256_mul_ps(scale[1], x)];
+            [
+                _mm256_fmadd_ps(sums[0], factors[0], to[0]),
+                _mm256_fmadd_ps(sums[1], factors[1], to[1]),
+            ]
         }
     }
 
@@ -87,32 +89,7 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn transpose(rows: [&[u8; SPAN]; ROWS]) -> [Self::Ints; SPAN / 4] {
         // SAFETY: see above.
-        unsafe {
-            let row = |row: usize| _mm256_loadu_si256(rows[row].as_ptr().cast::<__m256i>());
-            // Of four rows: register q has bytes 4q to 4q + 3 of each in its
-            // low half, and those 16 further on in its high half.
-            let four = |first: usize| {
-                let [a, b, c, d] = [row(first), row(first + 1), row(first + 2), row(first + 3)];
-                let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
-                let (ab_high, cd_high) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
-                [
-                    _mm256_unpacklo_epi64(ab, cd),
-                    _mm256_unpackhi_epi64(ab, cd),
-                    _mm256_unpacklo_epi64(ab_high, cd_high),
-                    _mm256_unpackhi_epi64(ab_high, cd_high),
-                ]
-            };
-            let [a, b, c, d] = [four(0), four(4), four(8), four(12)];
-            let near = |q: usize| {
-                let low = _mm256_permute2x128_si256(a[q], b[q], 0x20);
-                [low, _mm256_permute2x128_si256(c[q], d[q], 0x20)]
-            };
-            let far = |q: usize| {
-                let low = _mm256_permute2x128_si256(a[q], b[q], 0x31);
-                [low, _mm256_permute2x128_si256(c[q], d[q], 0x31)]
-            };
-            [near(0), near(1), near(2), near(3), far(0), far(1), far(2), far(3)]
-        }
+        unsafe { transpose_avx2(&rows) }
     }
 
     #[inline(always)]
@@ -137,6 +114,56 @@ impl Lanes for Avx2 {
             }
         }
     }
+}
+
+// The functions of the trait have no instruction set until they are inlined into
+// one that has, and their closures would not be: there, intrinsics would be calls,
+// unless the whole program is compiled for the instruction set. So what is shared
+// is functions that name it.
+
+/// [`Lanes::transpose`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose_avx2(rows: &[&[u8; SPAN]; ROWS]) -> [[__m256i; 2]; SPAN / 4] {
+    let [a, b, c, d] =
+        [four_avx2(rows, 0), four_avx2(rows, 4), four_avx2(rows, 8), four_avx2(rows, 12)];
+    let mut quads = [[_mm256_setzero_si256(); 2]; SPAN / 4];
+    for q in 0..4 {
+        quads[q] = [
+            _mm256_permute2x128_si256(a[q], b[q], 0x20),
+            _mm256_permute2x128_si256(c[q], d[q], 0x20),
+        ];
+        quads[q + 4] = [
+            _mm256_permute2x128_si256(a[q], b[q], 0x31),
+            _mm256_permute2x128_si256(c[q], d[q], 0x31),
+        ];
+    }
+    quads
+}
+
+/// Of four rows: register q has bytes 4q to 4q + 3 of each in its low half, and
+/// those 16 further on in its high half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn four_avx2(rows: &[&[u8; SPAN]; ROWS], first: usize) -> [__m256i; 4] {
+    let [a, b, c, d] = [first, first + 1, first + 2, first + 3];
+    // SAFETY: a row is as long as a register.
+    let [a, b, c, d] = unsafe {
+        [
+            _mm256_loadu_si256(rows[a].as_ptr().cast::<__m256i>()),
+            _mm256_loadu_si256(rows[b].as_ptr().cast::<__m256i>()),
+            _mm256_loadu_si256(rows[c].as_ptr().cast::<__m256i>()),
+            _mm256_loadu_si256(rows[d].as_ptr().cast::<__m256i>()),
+        ]
+    };
+    let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
+    let (ab_high, cd_high) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
+    [
+        _mm256_unpacklo_epi64(ab, cd),
+        _mm256_unpackhi_epi64(ab, cd),
+        _mm256_unpacklo_epi64(ab_high, cd_high),
+        _mm256_unpackhi_epi64(ab_high, cd_high),
+    ]
 }
 
 /// AVX-512 with VNNI: one register for sixteen numbers, and a sum of products
@@ -207,32 +234,7 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn transpose(rows: [&[u8; SPAN]; ROWS]) -> [Self::Ints; SPAN / 4] {
         // SAFETY: see above.
-        unsafe {
-            let half = |row: usize| _mm256_loadu_si256(rows[row].as_ptr().cast::<__m256i>());
-            // Row r in the low half, row r + 8 in the high one.
-            let row = |row: usize| {
-                _mm512_inserti64x4(_mm512_castsi256_si512(half(row)), half(row + 8), 1)
-            };
-            // As in `Avx2`, of eight rows.
-            let four = |first: usize| {
-                let [a, b, c, d] = [row(first), row(first + 1), row(first + 2), row(first + 3)];
-                let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
-                let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
-                [
-                    _mm512_unpacklo_epi64(ab, cd),
-                    _mm512_unpackhi_epi64(ab, cd),
-                    _mm512_unpacklo_epi64(ab_high, cd_high),
-                    _mm512_unpackhi_epi64(ab_high, cd_high),
-                ]
-            };
-            let (low, high) = (four(0), four(4));
-            let order = [
-                _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13),
-                _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15),
-            ];
-            let quad = |q: usize| _mm512_permutex2var_epi64(low[q % 4], order[q / 4], high[q % 4]);
-            [quad(0), quad(1), quad(2), quad(3), quad(4), quad(5), quad(6), quad(7)]
-        }
+        unsafe { transpose_avx512(&rows) }
     }
 
     #[inline(always)]
@@ -250,6 +252,56 @@ impl Lanes for Avx512 {
             _mm512_storeu_si512(odd, _mm512_srai_epi16(bytes, 8));
         }
     }
+}
+
+/// [`Lanes::transpose`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose_avx512(rows: &[&[u8; SPAN]; ROWS]) -> [__m512i; SPAN / 4] {
+    let (low, high) = (four_avx512(rows, 0), four_avx512(rows, 4));
+    let near = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+    let far = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    let mut quads = [_mm512_setzero_si512(); SPAN / 4];
+    for q in 0..4 {
+        quads[q] = _mm512_permutex2var_epi64(low[q], near, high[q]);
+        quads[q + 4] = _mm512_permutex2var_epi64(low[q], far, high[q]);
+    }
+    quads
+}
+
+/// As [`four_avx2`], of eight rows: those from `first` on in the low half, those
+/// from `first + 8` on in the high half.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn four_avx512(rows: &[&[u8; SPAN]; ROWS], first: usize) -> [__m512i; 4] {
+    let [a, b, c, d] = [
+        two_rows(rows, first),
+        two_rows(rows, first + 1),
+        two_rows(rows, first + 2),
+        two_rows(rows, first + 3),
+    ];
+    let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+    let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+    [
+        _mm512_unpacklo_epi64(ab, cd),
+        _mm512_unpackhi_epi64(ab, cd),
+        _mm512_unpacklo_epi64(ab_high, cd_high),
+        _mm512_unpackhi_epi64(ab_high, cd_high),
+    ]
+}
+
+/// A row in the low half, the eighth behind it in the high one.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn two_rows(rows: &[&[u8; SPAN]; ROWS], row: usize) -> __m512i {
+    // SAFETY: a row is as long as half a register.
+    let [low, high] = unsafe {
+        [
+            _mm256_loadu_si256(rows[row].as_ptr().cast::<__m256i>()),
+            _mm256_loadu_si256(rows[row + 8].as_ptr().cast::<__m256i>()),
+        ]
+    };
+    _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)
 }
 
 /// A pair as the 32 bits that it has in memory.
