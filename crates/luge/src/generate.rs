@@ -38,7 +38,8 @@ impl Default for GenerateOptions {
 
 /// When to compute the exits that a method may ask for. Tokens and text are the
 /// same, and so is what counts as changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ExitPolicy {
     /// At positions where the token may depend on them. Where it cannot, a damaged
     /// exit goes unnoticed.

@@ -49,7 +49,21 @@ fn sum(method: &Value, pointer: &str) -> u64 {
 #[test]
 fn json_is_one_object_with_the_documented_keys() {
     let object = llama("-r 2 -n 3 --temp 1 --seed 7").json();
-    assert_eq!(keys(&object), ["methods", "model", "rounds", "seed", "threads", "tokens"]);
+    let wanted = [
+        "exits",
+        "methods",
+        "model",
+        "prompts",
+        "rounds",
+        "seed",
+        "temperature",
+        "threads",
+        "tokens",
+    ];
+    assert_eq!(keys(&object), wanted);
+    assert_eq!(object["exits"], "auto");
+    assert_eq!(object["temperature"], 1.0);
+    assert_eq!(object["prompts"], Value::Null);
     assert_eq!(
         object["model"],
         json!({"name": model("llama"), "architecture": "llama", "layers": LAYERS, "vocab": 169})

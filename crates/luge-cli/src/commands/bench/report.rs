@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
-use luge::{Decoder, ExitCounts};
+use luge::{Decoder, ExitCounts, ExitPolicy};
 use serde::Serialize;
 
 use super::{Bench, Contestant, Turn};
@@ -43,6 +43,10 @@ struct BenchObject<'a> {
     /// The most of a text; None for as many as the context holds.
     tokens: Option<usize>,
     seed: u64,
+    temperature: f32,
+    /// The file of the prompts; `None` for random tokens.
+    prompts: Option<String>,
+    exits: ExitPolicy,
     methods: Vec<MethodObject<'a>>,
 }
 
@@ -110,6 +114,12 @@ pub fn print(bench: &Bench<'_>) -> Result<(), Failure> {
         wanted_rounds: job.rounds,
         tokens: job.options.max_tokens,
         seed: job.options.sampler.seed,
+        temperature: job.options.sampler.temperature,
+        prompts: match &job.prompts {
+            BenchPrompts::Random(_) => None,
+            BenchPrompts::File(path, _) => Some(path.display().to_string()),
+        },
+        exits: job.options.exits,
         methods: methods.collect(),
     };
     match job.format {
