@@ -40,7 +40,7 @@ impl Fused {
     /// `None` where the recipe or the matrix ask for more than is here.
     ///
     /// # Safety
-    /// As for [`ExitHead::new`].
+    /// The recipe's weights must be live, and stay so.
     pub(super) unsafe fn new(
         recipe: &[Step],
         width: usize,

@@ -165,19 +165,12 @@ impl ExitHead {
 
     /// The logits last computed: `[exits × vocab]`.
     pub(crate) fn logits(&self) -> &[f32] {
-        match &self.way {
-            Way::Fused(fused) => &fused.logits,
-            Way::Replayed(replay) => replay.output(),
-        }
+        self.way.logits()
     }
 
     /// Shows the logits last computed, tile by tile.
     pub(crate) fn show(&mut self, visit: &Visit<'_>) -> Result<(), Error> {
-        let logits = match &self.way {
-            Way::Fused(fused) => &fused.logits,
-            Way::Replayed(replay) => replay.output(),
-        };
-        show(logits, self.exits, self.vocab, &mut self.workers, visit)
+        show(self.way.logits(), self.exits, self.vocab, &mut self.workers, visit)
     }
 
     /// Bytes held for input, result and what lies between.
@@ -188,6 +181,16 @@ impl ExitHead {
         };
         let reduction = self.device.as_ref().and_then(|device| device.reduction.as_ref());
         way + reduction.map_or(0, Reduction::memory)
+    }
+}
+
+impl Way {
+    /// The logits last computed: `[exits × vocab]`.
+    fn logits(&self) -> &[f32] {
+        match self {
+            Way::Fused(fused) => &fused.logits,
+            Way::Replayed(replay) => replay.output(),
+        }
     }
 }
 
