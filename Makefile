@@ -10,7 +10,7 @@ ARGS ?= compare "$(QUESTION)" --show-layers $(if $(shell test -t 0 && echo yes),
 # One profile for all: the C++ engine is built once.
 CARGO_FLAGS = --release --locked
 
-.PHONY: run test build bench picture setup
+.PHONY: run test test-page build bench picture setup setup-test
 
 run: build
 	@target/release/luge $(ARGS)
@@ -19,7 +19,7 @@ build: setup
 	cargo build $(CARGO_FLAGS)
 
 # Without the built-in model first: the last `luge` that is built has it.
-test: setup
+test: setup-test
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	cargo clippy $(CARGO_FLAGS) -p luge-cli --no-default-features --all-targets -- -D warnings
@@ -28,6 +28,15 @@ test: setup
 	@python3 -c 'import tomllib' || { echo "the built-in model's tests need Python 3.11 or newer" >&2; exit 1; }
 	cd models/atlas && python3 -m unittest
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --workspace --no-deps
+	@$(MAKE) --no-print-directory test-page
+
+# The pages that the built luge writes, in a browser.
+test-page: tests/page/node_modules
+	cd tests/page && npm test --silent
+
+tests/page/node_modules: tests/page/package-lock.json
+	cd tests/page && npm ci --no-audit --no-fund
+	@touch $@
 
 # What methods cost on this machine: make bench BENCH_ARGS='-m model.gguf'.
 bench: build
@@ -39,4 +48,7 @@ picture: build
 		| cargo run -q $(CARGO_FLAGS) -p luge-cli --example picture >docs/compare.svg
 
 setup:
-	@tools/setup.sh
+	@tools/setup.sh build
+
+setup-test:
+	@tools/setup.sh test

@@ -1,8 +1,19 @@
 #!/bin/sh
-# Sees to what the build and the tests need from the system: a C++ compiler,
-# cmake, libclang, Python and Rust. Installs Debian's packages where it may,
+# Sees to what luge needs from the system. Installs Debian's packages where it may,
 # otherwise names them.
+#
+#   tools/setup.sh build   a C++ compiler, cmake, libclang, Python, Rust
+#   tools/setup.sh test    these, and for the tests of pages Node.js and Chromium;
+#                          CHROMIUM may name one that lies elsewhere
 set -eu
+
+case "${1:-}" in
+    build | test) ;;
+    *)
+        echo "usage: tools/setup.sh build|test" >&2
+        exit 2
+        ;;
+esac
 
 has_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
@@ -33,6 +44,11 @@ command -v cmake >/dev/null || missing="$missing cmake"
 # For the tests of the built-in model's recipe.
 command -v python3 >/dev/null || missing="$missing python3"
 has_libclang && has_clang_headers || missing="$missing libclang-dev"
+if [ "$1" = test ]; then
+    command -v node >/dev/null || missing="$missing nodejs"
+    command -v npm >/dev/null || missing="$missing npm"
+    [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || missing="$missing chromium"
+fi
 
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Run(args) => resolve::run(args).and_then(commands::run::run),
         Command::Score(args) => resolve::score(args).and_then(commands::score::run),
         Command::Compare(args) => resolve::compare(args).and_then(commands::compare::run),
+        Command::Lens(args) => resolve::lens(args).and_then(commands::lens::run),
         Command::Bench(args) => resolve::bench(args).and_then(commands::bench::run),
     };
     match result {

@@ -2,15 +2,17 @@
 
 use std::fmt::Arguments;
 use std::io::{self, IsTerminal, Write};
+use std::process::{Child, Command, Stdio};
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
+use comfy_table::Table;
 use serde::Serialize;
 
 use crate::failure::Failure;
 
 /// How a token that the method changed is shown where there is colour.
-const CHANGED: Style = AnsiColor::Cyan.on_default().bold().underline();
+pub const CHANGED: Style = AnsiColor::Cyan.on_default().bold().underline();
 
 /// What is said beside the text: dimmed.
 pub const ASIDE: Style = Style::new().dimmed();
@@ -55,6 +57,57 @@ pub fn has_color() -> bool {
 /// Whether standard error is a terminal.
 pub fn is_watched() -> bool {
     io::stderr().is_terminal()
+}
+
+/// The columns of the terminal that standard output is, or 100.
+pub fn width() -> usize {
+    let terminal = if io::stdout().is_terminal() { Table::new().width() } else { None };
+    usize::from(terminal.unwrap_or(100))
+}
+
+/// Prints a text that may be longer than the screen: on a terminal through the
+/// program named in `PAGER`, or `less`, which shows it at once where it fits.
+pub fn page(text: &str) -> Result<(), Failure> {
+    let plain;
+    let text = if has_color() {
+        text
+    } else {
+        let stripped = anstream::adapter::strip_str(text).to_string();
+        // Colour would have filled the lines up.
+        plain = stripped.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
+        &plain
+    };
+    if io::stdout().is_terminal()
+        && let Some(mut pager) = pager()
+    {
+        let mut input = pager.stdin.take();
+        // Who has seen enough closes it.
+        let written = input.as_mut().map_or(Ok(()), |input| input.write_all(text.as_bytes()));
+        drop(input);
+        pager.wait()?;
+        return match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        };
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The user's pager at work, if there is one.
+fn pager() -> Option<Child> {
+    let named = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
+    let mut words = named.split_whitespace();
+    let program = words.next().filter(|&program| program != "cat")?;
+    let mut command = Command::new(program);
+    command.args(words).stdin(Stdio::piped());
+    if std::env::var_os("LESS").is_none() {
+        // Leave at once where it fits, show colour, keep the screen.
+        command.env("LESS", "FRX");
+    }
+    command.spawn().ok()
 }
 
 /// Text, marked if the method changed it: in colour, or between ‹ and › where

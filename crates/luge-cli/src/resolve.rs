@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "atlas")]
 use luge::builtin::NAME as BUILT_IN;
 use luge::{
-    ExitPolicy, FlashAttention, GenerateOptions, METHODS, MethodInfo, ModelParams, Params,
-    Pipeline, SamplerOptions, SessionOptions,
+    ExitForm, ExitPolicy, FlashAttention, GenerateOptions, LayerSelection, METHODS, MethodInfo,
+    ModelParams, Params, Pipeline, SamplerOptions, SessionOptions,
 };
 
 use crate::args::{
-    BenchArgs, CompareArgs, ContextArgs, Exits, FlashAttn, Format, MethodArgs, ModelArgs,
-    PromptArgs, RunArgs, SamplingArgs, ScoreArgs,
+    BenchArgs, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn, Format, LensArgs, LensFormat,
+    MethodArgs, ModelArgs, PromptArgs, RunArgs, SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
 use crate::output;
@@ -93,6 +93,28 @@ pub struct CompareJob {
     pub format: Format,
 }
 
+pub struct LensJob {
+    pub model: ModelJob,
+    pub prompt: Prompt,
+    pub method: Pipeline,
+    /// How exits are read for a method that reads none.
+    pub form: ExitForm,
+    /// The layers to show.
+    pub layers: LayerSelection,
+    pub top: usize,
+    /// Tokens to follow: by their texts, and by their ids.
+    pub pin: Vec<String>,
+    pub pin_ids: Vec<u32>,
+    /// The one position to show, negative from the end.
+    pub position: Option<i64>,
+    /// How to go on with the text.
+    pub options: GenerateOptions,
+    pub html: Option<PathBuf>,
+    pub svg: Option<PathBuf>,
+    /// What goes to standard output.
+    pub format: Option<LensFormat>,
+}
+
 pub struct BenchJob {
     pub model: ModelJob,
     pub prompts: BenchPrompts,
@@ -123,7 +145,7 @@ pub fn run(args: RunArgs) -> Result<RunJob, Failure> {
         model: model(args.model, &args.context)?,
         prompt: prompt(args.prompt)?,
         method: method(args.method)?,
-        options: options(args.sampling),
+        options: options(args.sampling, &args.exits),
         show_changes: args.show_changes,
         format: args.format,
     })
@@ -164,10 +186,34 @@ pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
         model: model(args.model, &args.context)?,
         prompt,
         methods,
-        options: options(args.sampling),
+        options: options(args.sampling, &args.exits),
         show_layers: args.show_layers,
         interactive: args.interactive,
         format: args.format,
+    })
+}
+
+/// Parameters that say what the lens shows, whatever the method does with them.
+const LENS_PARAMS: [&str; 3] = ["layers", "exit-norm", "exit-softcap"];
+
+pub fn lens(args: LensArgs) -> Result<LensJob, Failure> {
+    let params = &args.method.params.0;
+    let layers = params.get("layers").map_or(Ok(LayerSelection::All), str::parse)?;
+    let has_file = args.html.is_some() || args.svg.is_some();
+    Ok(LensJob {
+        form: params.exit_form()?,
+        layers,
+        method: methods(&[&args.method.method], params, &LENS_PARAMS)?.remove(0),
+        prompt: prompt(args.prompt)?,
+        model: model(args.model, &args.context)?,
+        top: args.top as usize,
+        pin: args.pin,
+        pin_ids: args.pin_ids.map(|ids| ids.0).unwrap_or_default(),
+        position: args.position,
+        options: sampling(args.sampling),
+        html: args.html,
+        svg: args.svg,
+        format: args.format.or((!has_file).then_some(LensFormat::Text)),
     })
 }
 
@@ -179,7 +225,7 @@ pub fn bench(args: BenchArgs) -> Result<BenchJob, Failure> {
         ));
     }
     let rounds = args.rounds as usize;
-    let mut options = options(args.sampling);
+    let mut options = options(args.sampling, &args.exits);
     // Where a text ends behind random tokens is an accident.
     options.ignore_eos |= args.prompts.is_none();
     Ok(BenchJob {
@@ -201,25 +247,26 @@ pub fn bench(args: BenchArgs) -> Result<BenchJob, Failure> {
 /// A list of methods, each as it was written, and parsed.
 fn named_methods(list: &str, params: &Params) -> Result<Vec<(String, Pipeline)>, Failure> {
     let texts = Pipeline::split_list(list)?;
-    let pipelines = methods(&texts, params)?;
+    let pipelines = methods(&texts, params, &[])?;
     let names = texts.iter().map(|text| text.trim().to_owned());
     Ok(names.zip(pipelines).collect())
 }
 
 fn method(args: MethodArgs) -> Result<Pipeline, Failure> {
-    Ok(methods(&[&args.method], &args.params.0)?.remove(0))
+    Ok(methods(&[&args.method], &args.params.0, &[])?.remove(0))
 }
 
 /// The methods, each with the parameters given as flags that it has. A flag
-/// that none of them has would do nothing: that is refused.
-fn methods(texts: &[&str], params: &Params) -> Result<Vec<Pipeline>, Failure> {
+/// that none of them has would do nothing, unless it is one of `also`, which the
+/// command itself has a use for: that is refused.
+fn methods(texts: &[&str], params: &Params, also: &[&str]) -> Result<Vec<Pipeline>, Failure> {
     let mut used: Vec<&MethodInfo> = Vec::new();
     for text in texts {
         used.extend(Pipeline::methods(text)?);
     }
-    if let Some(idle) =
-        params.names().find(|name| !used.iter().any(|method| method.has_param(name)))
-    {
+    let is_used =
+        |name: &str| also.contains(&name) || used.iter().any(|method| method.has_param(name));
+    if let Some(idle) = params.names().find(|name| !is_used(name)) {
         let owners = METHODS.iter().filter(|method| method.has_param(idle));
         let owners: Vec<_> = owners.map(|method| method.name).collect();
         return Err(Failure::Usage(format!(
@@ -276,7 +323,15 @@ fn source(model: Option<PathBuf>) -> Result<Source, Failure> {
     }
 }
 
-fn options(args: SamplingArgs) -> GenerateOptions {
+fn options(args: SamplingArgs, exits: &ExitArgs) -> GenerateOptions {
+    let exits = match exits.exits {
+        Exits::Auto => ExitPolicy::Auto,
+        Exits::Always => ExitPolicy::Always,
+    };
+    GenerateOptions { exits, ..sampling(args) }
+}
+
+fn sampling(args: SamplingArgs) -> GenerateOptions {
     let filters = [
         ("--top-k", args.top_k.is_some()),
         ("--top-p", args.top_p.is_some()),
@@ -303,10 +358,7 @@ fn options(args: SamplingArgs) -> GenerateOptions {
         max_tokens: usize::try_from(args.predict).ok(),
         stop: args.stop,
         ignore_eos: args.ignore_eos,
-        exits: match args.exits {
-            Exits::Auto => ExitPolicy::Auto,
-            Exits::Always => ExitPolicy::Always,
-        },
+        ..GenerateOptions::default()
     }
 }
 

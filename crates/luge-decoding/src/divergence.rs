@@ -1,4 +1,4 @@
-//! How far two layers' opinions are apart.
+//! How sure a layer is, and how far two layers' opinions are apart.
 
 use crate::numeric::{BLOCK, LANES, exp, ln};
 
@@ -28,6 +28,33 @@ pub fn jensen_shannon(p: &[f32], p_norm: f32, q: &[f32], q_norm: f32) -> f64 {
             }
         }
         let rest: f32 = p_rest.iter().zip(q_rest).map(|(&p, &q)| term(p, q)).sum();
+        sum += f64::from(lanes.iter().sum::<f32>() + rest);
+    }
+    sum
+}
+
+/// The entropy of a layer over the vocabulary or a piece of it: −Σ p ln p in nats,
+/// 0 to ln V. Pieces add up to the whole.
+///
+/// `logits` are the layer's logits of the piece; `norm` their
+/// [`log_sum_exp`](crate::log_sum_exp) over the whole vocabulary.
+pub fn entropy(logits: &[f32], norm: f32) -> f64 {
+    let term = |logit: f32| {
+        let log_p = logit - norm;
+        let term = -exp(log_p) * log_p;
+        // 0 · (−∞) of a token that the model rules out.
+        if log_p > f32::NEG_INFINITY { term } else { 0.0 }
+    };
+    let mut sum = 0.0f64;
+    for block in logits.chunks(BLOCK) {
+        let (block, rest) = block.as_chunks::<LANES>();
+        let mut lanes = [0.0f32; LANES];
+        for block in block {
+            for lane in 0..LANES {
+                lanes[lane] += term(block[lane]);
+            }
+        }
+        let rest: f32 = rest.iter().map(|&logit| term(logit)).sum();
         sum += f64::from(lanes.iter().sum::<f32>() + rest);
     }
     sum
@@ -65,5 +92,28 @@ mod tests {
         assert!((piece(0..2) + piece(2..5) - literal).abs() < 1e-6);
         let shifted: Vec<f32> = q.iter().map(|z| z + 5.0).collect();
         assert!((ours(&shifted) - literal).abs() < 1e-6);
+    }
+
+    #[test]
+    fn entropy_is_that_of_the_definition_whatever_the_pieces() {
+        let logits: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.7).sin() * 6.0).collect();
+        let norm = log_sum_exp(&logits);
+        let literal: f64 = logits
+            .iter()
+            .map(|&logit| f64::from(logit) - norm)
+            .map(|log_p| -log_p.exp() * log_p)
+            .sum();
+        let whole = entropy(&logits, norm as f32);
+        let pieces: f64 = logits.chunks(333).map(|piece| entropy(piece, norm as f32)).sum();
+        assert!((whole - literal).abs() < 1e-5 && (pieces - literal).abs() < 1e-5);
+    }
+
+    #[test]
+    fn entropy_runs_from_certainty_to_ignorance() {
+        let ignorant = [0.5f32; 100];
+        let norm = |logits: &[f32]| log_sum_exp(logits) as f32;
+        assert!((entropy(&ignorant, norm(&ignorant)) - 100f64.ln()).abs() < 1e-5);
+        let certain = [f32::NEG_INFINITY, 3.0, f32::NEG_INFINITY];
+        assert_eq!(entropy(&certain, norm(&certain)), 0.0);
     }
 }

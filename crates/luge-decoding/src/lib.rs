@@ -54,13 +54,13 @@ mod sampling;
 mod sums;
 
 pub use bounds::{Bounds, Limits};
-pub use divergence::jensen_shannon;
+pub use divergence::{entropy, jensen_shannon};
 pub use error::{Error, nearest};
 pub use exits::{ComputedExits, ExitDetail, ExitForm, ExitLogits, ExitNorm, ExitPlan, Exits};
 pub use layers::{LayerRange, LayerSelection};
 pub use method::{
     Dola, Ensemble, Greedy, METHODS, Method, MethodInfo, ModelShape, ParamSpec, Params, Position,
-    Purpose, Sled, Stage, Value, Weights, layer_vote,
+    Purpose, Sled, Stage, Trace, Value, Votes, Weights, layer_vote,
 };
 pub use numeric::{all_numbers, argmax, log_sum_exp, top_k};
 pub use pipeline::{Decoder, Pipeline};

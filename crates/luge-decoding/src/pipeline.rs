@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::bounds::Bounds;
 use crate::exits::{ExitDetail, ExitPlan, Exits};
-use crate::method::{Method, MethodInfo, ModelShape, Params, Position, Purpose, Stage};
+use crate::method::{Method, MethodInfo, ModelShape, Params, Position, Purpose, Stage, Trace};
 use crate::{Error, numeric};
 
 /// One method or several in a row, independent of a model.
@@ -245,6 +245,17 @@ impl Decoder {
         Ok(())
     }
 
+    /// How the stages come to what [`Decoder::apply`] gives: for each that has
+    /// something to tell, in their order.
+    ///
+    /// # Errors
+    /// As [`Decoder::apply`].
+    pub fn traces(&self, final_logits: &[f32], exits: &mut dyn Exits) -> Result<Vec<Trace>, Error> {
+        let mut position = Position { final_logits, exits, purpose: Purpose::Generate };
+        let traces = self.stages.iter().map(|stage| stage.trace(&mut position));
+        traces.filter_map(Result::transpose).collect()
+    }
+
     /// Limits of what [`Decoder::apply`] gives for these final logits, whatever
     /// the exits hold. What follows from them needs no exits, such as the token
     /// where [`Sampler::decided`](crate::Sampler::decided) names one.
@@ -356,7 +367,7 @@ mod tests {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         assert!(params.contains(&"evolution-rate=1".to_owned()));
-        assert!(params.contains(&"layers=0,2,4".to_owned()));
+        assert!(params.contains(&"layers=0..5:2".to_owned()));
         assert!(params.contains(&"relative-top=0.3".to_owned()));
     }
 

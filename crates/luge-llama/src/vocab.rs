@@ -80,6 +80,19 @@ impl Model {
     /// # Errors
     /// [`Error::TokenOutOfRange`].
     pub fn piece(&self, token: u32) -> Result<Vec<u8>, Error> {
+        self.piece_of(token, false)
+    }
+
+    /// The bytes of a token as they are shown to people: control tokens by their
+    /// name, such as `<s>`, others by their text.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`].
+    pub fn label(&self, token: u32) -> Result<Vec<u8>, Error> {
+        self.piece_of(token, true)
+    }
+
+    fn piece_of(&self, token: u32, special: bool) -> Result<Vec<u8>, Error> {
         self.check_token(token)?;
         let mut piece = vec![0u8; 32];
         loop {
@@ -92,7 +105,7 @@ impl Model {
                     piece.as_mut_ptr().cast::<c_char>(),
                     piece.len() as i32,
                     0,
-                    false,
+                    special,
                 )
             };
             match usize::try_from(length) {
@@ -103,6 +116,17 @@ impl Model {
                 Err(_) => piece.resize(length.unsigned_abs() as usize, 0),
             }
         }
+    }
+
+    /// Whether a token stands for a byte, such as SentencePiece's `<0x41>`, which is used
+    /// where no token has the character.
+    pub fn is_byte(&self, token: u32) -> bool {
+        // SAFETY: the vocabulary is live; ids in range are looked up, others
+        // are never asked for.
+        self.check_token(token).is_ok()
+            && unsafe { sys::llama_vocab_get_attr(self.vocab(), token as i32) }
+                & sys::LLAMA_TOKEN_ATTR_BYTE
+                != 0
     }
 
     /// Whether a token ends a text or a turn.

@@ -42,6 +42,27 @@ pub enum Error {
         context: usize,
     },
 
+    /// A position that the text does not have.
+    #[error(
+        "there is no position {position}: the text has {positions} tokens, at positions 0 to {}",
+        positions - 1
+    )]
+    NoPosition {
+        /// The position asked for.
+        position: usize,
+        /// How many there are, at least 1.
+        positions: usize,
+    },
+
+    /// No token of the model is written so.
+    #[error("no token of this model is {text:?}{}", parts(.pieces))]
+    NoToken {
+        /// The text asked for.
+        text: String,
+        /// The texts of the tokens that make it up.
+        pieces: Vec<String>,
+    },
+
     /// The model that is built in found no place to be unpacked to.
     #[error(
         "cannot unpack the built-in model, neither into the cache ({cache}) nor into a temporary file ({source}): make room there, or set TMPDIR to a folder that can be written to"
@@ -69,7 +90,16 @@ impl Error {
             ),
             Error::Llama(luge_llama::Error::TokenOutOfRange { .. }) => true,
             Error::EmptyPrompt | Error::EmptyContinuation | Error::Merged => true,
+            Error::NoPosition { .. } | Error::NoToken { .. } => true,
             _ => false,
         }
+    }
+}
+
+/// What a text is made of, as part of a sentence.
+fn parts(pieces: &[String]) -> String {
+    match pieces {
+        [] => ": give the text of a token".to_owned(),
+        pieces => format!(": it is made of {}, one of which can be given", pieces.join(" ")),
     }
 }

@@ -27,10 +27,21 @@ impl<'a> PositionExits<'a> {
         self.asked
     }
 
+    /// Where some layers of the plan are in it.
+    ///
+    /// # Panics
+    /// If one of them is not.
+    pub(crate) fn places(&self, layers: &[usize]) -> Vec<usize> {
+        let plan = &self.plan.layers;
+        let places = layers.iter().map(|layer| plan.binary_search(layer));
+        let places: Result<_, _> = places.collect();
+        places.unwrap_or_else(|_| panic!("exits {layers:?} are not in the plan {plan:?}"))
+    }
+
     /// What `look` makes of each tile, on the threads that compute them, in the
     /// order of the vocabulary: added up in one order, sums do not depend on which
     /// thread was faster.
-    fn each_tile<T: Send>(
+    pub(crate) fn each_tile<T: Send>(
         &mut self,
         look: impl Fn(&ExitTile<'_>) -> T + Sync,
     ) -> Result<Vec<T>, luge_llama::Error> {
@@ -95,11 +106,7 @@ impl Exits for PositionExits<'_> {
             return Ok(Vec::new());
         }
         self.context.exit_logits(self.index)?;
-        let plan = &self.plan.layers;
-        let places = layers.iter().map(|layer| plan.binary_search(layer));
-        let places: Vec<usize> = places
-            .collect::<Result<_, _>>()
-            .unwrap_or_else(|_| panic!("exits {layers:?} are not in the plan {plan:?}"));
+        let places = self.places(layers);
         let part = |tile: &ExitTile<'_>, exit: &[f32]| tile.start()..tile.start() + exit.len();
 
         let norms = self.each_tile(|tile| -> Vec<f32> {

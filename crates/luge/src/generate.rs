@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use luge_decoding::{Decoder, Purpose, Sampler, SamplerOptions};
+use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, SamplerOptions};
 
+use crate::lens::{Choice, Lens, LensPosition};
 use crate::session::ExitCounts;
 use crate::text::{Released, TextStream};
 use crate::{Error, Session};
@@ -131,7 +132,36 @@ impl Session {
         prompt: &[u32],
         options: &GenerateOptions,
     ) -> Result<Generation<'a>, Error> {
+        self.start(decoder, decoder.plan(), None, prompt, options)
+    }
+
+    /// As [`Session::generate`] with the lens' method, to be looked at through the
+    /// lens on the way: see [`Generation::look`]. The text is the same.
+    ///
+    /// # Errors
+    /// As [`Session::generate`], and those of [`Session::prepare_lens`].
+    pub fn generate_through<'a>(
+        &'a mut self,
+        lens: &'a Lens<'a>,
+        prompt: &[u32],
+        options: &GenerateOptions,
+    ) -> Result<Generation<'a>, Error> {
+        self.start(lens.decoder, &lens.plan, Some(lens), prompt, options)
+    }
+
+    /// Starts a generation with the exits of a plan that has the decoder's.
+    fn start<'a>(
+        &'a mut self,
+        decoder: &'a Decoder,
+        plan: &'a ExitPlan,
+        lens: Option<&'a Lens<'a>>,
+        prompt: &[u32],
+        options: &GenerateOptions,
+    ) -> Result<Generation<'a>, Error> {
         let (&last, before) = prompt.split_last().ok_or(Error::EmptyPrompt)?;
+        if *decoder.shape() != self.shape() {
+            return Err(Error::OtherModel);
+        }
         self.check_room("the prompt", prompt.len())?;
         let biased = options.sampler.logit_bias.iter().map(|(token, _)| token);
         prompt.iter().chain(biased).try_for_each(|&token| self.model().check_token(token))?;
@@ -148,7 +178,7 @@ impl Session {
         let mut timings = Timings::default();
         // First, as finding out the graph takes room in the cache.
         self.rewind(before);
-        match self.prepare(decoder).and_then(|()| self.fill(before)) {
+        match self.set_exits(plan).and_then(|()| self.fill(before)) {
             Ok(computed) => timings.prompt_computed = computed + 1,
             Err(Error::Llama(luge_llama::Error::Interrupted)) => {
                 finished = Some(FinishReason::Interrupted);
@@ -157,6 +187,8 @@ impl Session {
         }
         let mut generation = Generation {
             decoder,
+            plan,
+            lens,
             sampler: Sampler::new(sampler),
             policy: options.exits,
             max_tokens: options.max_tokens,
@@ -168,6 +200,7 @@ impl Session {
             flushed: false,
             held_from: 0,
             changed: Vec::new(),
+            chosen: None,
             exits: ExitCounts::default(),
             timings,
             logits: Vec::new(),
@@ -185,6 +218,9 @@ impl Session {
 pub struct Generation<'a> {
     session: &'a mut Session,
     decoder: &'a Decoder,
+    /// The exits that are set.
+    plan: &'a ExitPlan,
+    lens: Option<&'a Lens<'a>>,
     sampler: Sampler,
     policy: ExitPolicy,
     max_tokens: Option<usize>,
@@ -199,6 +235,8 @@ pub struct Generation<'a> {
     /// The first token whose text has not been released.
     held_from: usize,
     changed: Vec<usize>,
+    /// The token last chosen, and the final layer's: perhaps one that ended the text.
+    chosen: Option<(u32, u32)>,
     exits: ExitCounts,
     timings: Timings,
     /// Room for a position's logits.
@@ -226,13 +264,41 @@ impl Generation<'_> {
         })
     }
 
+    /// Why it has ended; `None` while it has not.
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.finished
+    }
+
     /// The tokens generated so far.
     pub fn tokens(&self) -> &[u32] {
         &self.history[self.prompt_length..]
     }
 
+    /// What the layers said about the token that was chosen last: the one that the
+    /// iterator has just come to, or, once that is at its end, one that ended the text.
+    /// `None` before the first one, after an interruption, and without a lens.
+    ///
+    /// A piece of text that was held back brings no token: there, the last position is
+    /// seen again. Exits that were skipped are computed now.
+    ///
+    /// # Errors
+    /// What the engine reports.
+    pub fn look(&mut self) -> Result<Option<LensPosition>, Error> {
+        let (Some(lens), Some((after, before))) = (self.lens, self.chosen) else {
+            return Ok(None);
+        };
+        // A token that ended the text is not in it.
+        let is_end = self.session.model().is_end(after);
+        let position = self.history.len() - if is_end { 1 } else { 2 };
+        let next = (!is_end).then_some(after);
+        let choice = Choice { after, before };
+        self.session.position(lens, 0, position, next, Some(choice)).map(Some)
+    }
+
     /// Computes a token behind the others, unless that is interrupted.
     fn compute(&mut self, token: u32) -> Result<(), Error> {
+        // What the choice before this came from is gone.
+        self.chosen = None;
         match self.session.extend(&[token], true) {
             Err(Error::Llama(luge_llama::Error::Interrupted)) => {
                 self.finished = Some(FinishReason::Interrupted);
@@ -242,24 +308,25 @@ impl Generation<'_> {
         }
     }
 
-    /// The next token, and whether the final layer would have chosen another.
-    fn choose(&mut self) -> Result<(u32, bool), Error> {
+    /// The next token, and the one that the final layer would have chosen.
+    fn choose(&mut self) -> Result<(u32, u32), Error> {
         let step = (self.history.len() - self.prompt_length) as u64;
         if self.decoder.is_identity() {
-            return Ok((self.own_choice(step)?, false));
+            let own = self.own_choice(step)?;
+            return Ok((own, own));
         }
         if let Some(token) = self.decided(step) {
             self.exits.skipped += self.decoder.plan().layers.len() as u64;
-            return Ok((token, token != self.own_choice(step)?));
+            return Ok((token, self.own_choice(step)?));
         }
-        let (decoder, exits, logits) = (self.decoder, &mut self.exits, &mut self.logits);
-        self.session.decoded_logits(decoder, 0, Purpose::Generate, exits, logits)?;
+        let Generation { session, decoder, plan, exits, logits, .. } = self;
+        session.decoded_logits(decoder, plan, 0, Purpose::Generate, exits, logits)?;
         // Only a ban can rule out all that the method kept; others pay nothing.
         let kept = self.sampler.has_bans().then(|| logits.clone());
         let token = self.sampler.choose(logits, &self.history, step);
         let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
         let own = self.own_choice(step)?;
-        Ok(if none_left { (own, false) } else { (token, token != own) })
+        Ok((if none_left { own } else { token }, own))
     }
 
     /// The next token, where it is the same whatever the exits are.
@@ -298,13 +365,14 @@ impl Generation<'_> {
         if self.finished.is_some() {
             return Ok(None);
         }
-        let (token, changed) = self.choose()?;
+        let (token, own) = self.choose()?;
+        self.chosen = Some((token, own));
         if self.session.model().is_end(token) {
             self.finished = Some(FinishReason::Eos);
             return Ok(None);
         }
         self.history.push(token);
-        if changed {
+        if token != own {
             self.changed.push(generated);
         }
         if Some(generated + 1) == self.max_tokens {

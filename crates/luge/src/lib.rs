@@ -39,7 +39,7 @@ pub mod builtin;
 mod error;
 mod exits;
 mod generate;
-mod lens;
+pub mod lens;
 mod score;
 mod session;
 mod text;
@@ -48,10 +48,11 @@ pub use error::Error;
 pub use generate::{
     Completion, ExitPolicy, FinishReason, GenerateOptions, Generation, Piece, Timings,
 };
-pub use lens::{Candidate, LensOptions, Opinion};
+pub use lens::{Candidate, Lens, LensOptions, LensPosition, Opinion};
 pub use luge_decoding::{
     Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,
-    METHODS, Method, MethodInfo, ParamSpec, Params, Pipeline, SamplerOptions, Sled, Stage, Value,
+    METHODS, Method, MethodInfo, ParamSpec, Params, Pipeline, SamplerOptions, Sled, Stage, Trace,
+    Value, Votes,
 };
 pub use luge_llama::{
     CacheType, Error as LlamaError, FlashAttention, Model, ModelParams, release_freed_memory,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use luge_decoding::{
-    Bounds, Decoder, ExitLogits, ExitNorm, ExitPlan, ModelShape, Pipeline, Purpose, all_numbers,
+    Bounds, Decoder, ExitNorm, ExitPlan, ModelShape, Pipeline, Purpose, all_numbers,
 };
 use luge_llama::{Batch, CacheType, Context, ContextParams, ExitSpec, FlashAttention, Model};
 
@@ -172,16 +172,9 @@ impl Session {
         Ok(())
     }
 
-    /// The exits of a plan that has been set, at a token of the last batch.
-    ///
-    /// # Errors
-    /// What the engine reports.
-    pub(crate) fn exits<'a>(
-        &'a mut self,
-        plan: &'a ExitPlan,
-        index: usize,
-    ) -> Result<ExitLogits<'a>, Error> {
-        Ok(ExitLogits::new(&plan.layers, self.context.exit_logits(index)?))
+    /// The context, and the tokens in its KV cache.
+    pub(crate) fn engine(&mut self) -> (&mut Context, &[u32]) {
+        (&mut self.context, &self.cached)
     }
 
     /// Whether so many tokens of a text fit into the context.
@@ -257,10 +250,12 @@ impl Session {
         decoder.bounds(self.context.logits(index))
     }
 
-    /// The decoder's logits at a token of the last batch, into `current`.
+    /// The decoder's logits at a token of the last batch, into `current`. `plan`
+    /// has been set: the decoder's own, or one with more exits.
     pub(crate) fn decoded_logits(
         &mut self,
         decoder: &Decoder,
+        plan: &ExitPlan,
         index: usize,
         purpose: Purpose,
         counts: &mut ExitCounts,
@@ -271,11 +266,10 @@ impl Session {
             copy.clear();
             copy.extend_from_slice(context.logits(index));
         }
-        let plan = decoder.plan();
         let mut exits = PositionExits::new(context, plan, index);
         decoder.apply(final_logits, &mut exits, purpose, current)?;
         let count = if exits.asked() { &mut counts.evaluated } else { &mut counts.skipped };
-        *count += plan.layers.len() as u64;
+        *count += decoder.plan().layers.len() as u64;
         Ok(())
     }
 }

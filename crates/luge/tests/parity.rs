@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use luge::{
     CacheType, Decoder, Dola, Ensemble, ExitForm, ExitNorm, FlashAttention, GenerateOptions,
-    Greedy, LensOptions, Model, ModelParams, Pipeline, Session, SessionOptions, Sled,
+    Greedy, LensOptions, Model, ModelParams, Opinion, Pipeline, Session, SessionOptions, Sled,
 };
 use serde_json::Value;
 
@@ -48,6 +48,8 @@ struct Fixture {
     name: String,
     numbers: Value,
     session: Session,
+    /// How many recorded divergences have been checked.
+    divergences: usize,
 }
 
 impl Fixture {
@@ -67,7 +69,7 @@ impl Fixture {
             flash_attention: FlashAttention::Off,
         };
         let session = Session::new(&model, &options).unwrap();
-        Fixture { name: text(&numbers["model"]), numbers, session }
+        Fixture { name: text(&numbers["model"]), numbers, session, divergences: 0 }
     }
 
     fn check(mut self) {
@@ -111,6 +113,12 @@ impl Fixture {
             checked += 1;
         }
         assert!(checked > 0, "{}: no prompt has its layers recorded", self.name);
+        for prompt in prompts.as_array().unwrap() {
+            for method in methods.as_array().unwrap() {
+                self.check_divergences(prompt, method, tolerance);
+            }
+        }
+        assert!(self.divergences > 0, "{}: no divergences are recorded", self.name);
     }
 
     /// The layers' most probable tokens at the end of a prompt.
@@ -120,23 +128,53 @@ impl Fixture {
         assert_eq!(count(&details["position"]), ids.len() - 1);
         for (key, norm) in [("plain", ExitNorm::Raw), ("normed", ExitNorm::Final)] {
             let form = ExitForm { norm, ..ExitForm::default() };
-            let options = LensOptions { form, top: 5, ..LensOptions::default() };
-            let positions = self.session.lens(&ids, &[], &options).unwrap();
-            let [opinions] = &positions[..] else { panic!("{} positions", positions.len()) };
+            let opinions = self.opinions(&ids, form);
             let wanted = details["top5"][key].as_array().unwrap();
             assert_eq!(opinions.len(), wanted.len(), "{}: {key}", self.name);
             for (opinion, wanted) in opinions.iter().zip(wanted) {
                 let place = format!("{}, {key}, layer {}", self.name, opinion.layer);
                 let wanted_ids = tokens(&wanted["ids"]);
+                assert_eq!(opinion.top.len(), wanted_ids.len(), "{place}");
                 for (rank, (ours, id)) in opinion.top.iter().zip(wanted_ids).enumerate() {
                     let prob = wanted["probs"][rank].as_f64().unwrap();
                     // A logit off by so much puts a probability off by that part of it.
                     let off = (ours.prob / prob).ln().abs();
                     assert!(off <= 2.0 * tolerance, "{place}: {ours:?} is not {prob}");
-                    assert!(ours.id == id || off <= tie, "{place}: {ours:?} is not {id}");
+                    assert!(ours.token.id == id || off <= tie, "{place}: {ours:?} is not {id}");
                 }
             }
         }
+    }
+
+    /// What the layers say at the end of a prompt.
+    fn opinions(&mut self, prompt: &[u32], form: ExitForm) -> Vec<Opinion> {
+        let greedy = self.session.decoder(&Pipeline::single(Greedy)).unwrap();
+        let options = LensOptions { form, ..LensOptions::default() };
+        let lens = self.session.lens(&greedy, &options).unwrap();
+        let mut opinions = Vec::new();
+        let last = prompt.len() - 1..prompt.len();
+        self.session.look(&lens, prompt, last, |position| opinions = position.layers).unwrap();
+        opinions
+    }
+
+    /// How far the layers are from the final one at the end of a prompt, as recorded
+    /// for DoLa's choice: the mean over the vocabulary where the lens has the sum.
+    fn check_divergences(&mut self, prompt: &Value, described: &Value, tolerance: f64) {
+        let id = text(&described["id"]);
+        let Some(wanted) = prompt["scores"][&id]["js"].get(0) else { return };
+        let opinions = self.opinions(&tokens(&prompt["ids"]), form(described));
+        let vocab = self.numbers["n_vocab"].as_f64().unwrap();
+        let wanted = wanted.as_array().unwrap();
+        assert_eq!(opinions.len(), wanted.len() + 1, "{}, {id}", self.name);
+        for (opinion, wanted) in opinions.iter().zip(wanted) {
+            let wanted = wanted.as_f64().unwrap() * vocab;
+            let off = (opinion.jsd_to_final - wanted).abs();
+            let place = format!("{}, {id}, layer {}", self.name, opinion.layer);
+            // It moves by no more than twice what the logits move.
+            assert!(off <= 2.0 * tolerance, "{place}: {} is not {wanted}", opinion.jsd_to_final);
+            self.divergences += 1;
+        }
+        assert_eq!(opinions.last().unwrap().jsd_to_final, 0.0);
     }
 
     /// The same tokens, up to the first that the reference had a tie for.
@@ -186,6 +224,12 @@ impl Fixture {
     }
 }
 
+/// How the exits of a method that a fixture describes are read.
+fn form(method: &Value) -> ExitForm {
+    let norm = if method["exit_norm"] == "final" { ExitNorm::Final } else { ExitNorm::Raw };
+    ExitForm { norm, softcap: method["head"] != "linear" }
+}
+
 /// The method that a fixture describes.
 fn pipeline(method: &Value) -> Pipeline {
     let layers = || {
@@ -193,11 +237,7 @@ fn pipeline(method: &Value) -> Pipeline {
             method["layers"].as_array().unwrap().iter().map(Value::to_string).collect();
         list.join(",").parse().unwrap()
     };
-    let mut form = ExitForm::default();
-    if method["exit_norm"] == "final" {
-        form.norm = ExitNorm::Final;
-    }
-    form.softcap = method["head"] != "linear";
+    let form = form(method);
     let real = |name: &str| method[name].as_f64().unwrap() as f32;
     match method["method"].as_str().unwrap() {
         "greedy" => Pipeline::single(Greedy),

@@ -1,5 +1,6 @@
 //! The command line as plain data. Parsing reads nothing and does nothing.
 
+mod lens;
 mod method;
 mod model;
 mod prompt;
@@ -12,10 +13,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
+pub use lens::{LensArgs, LensFormat};
 pub use method::{MethodArgs, MethodParams};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
 pub use prompt::{IdList, PromptArgs};
-pub use sampling::{Exits, SamplingArgs};
+pub use sampling::{ExitArgs, Exits, SamplingArgs};
 
 use crate::output;
 
@@ -46,6 +48,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Continue a prompt with several methods and show the answers side by side
     Compare(CompareArgs),
+    /// Show what every layer says at each position of a text
+    Lens(LensArgs),
     /// Measure what methods cost on this machine with a model: time and memory
     Bench(BenchArgs),
 }
@@ -67,6 +71,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: Format,
 
+    #[command(flatten)]
+    pub exits: ExitArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
@@ -133,6 +139,8 @@ pub struct CompareArgs {
     pub format: Format,
 
     #[command(flatten)]
+    pub exits: ExitArgs,
+    #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
     pub context: ContextArgs,
@@ -190,6 +198,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: Format,
 
+    #[command(flatten)]
+    pub exits: ExitArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]

@@ -66,7 +66,11 @@ pub struct SamplingArgs {
     /// Never choose a token that ends the text
     #[arg(long)]
     pub ignore_eos: bool,
+}
 
+/// When to compute early exits.
+#[derive(Debug, Args)]
+pub struct ExitArgs {
     /// Compute early exits only where the token may depend on them, or always; the
     /// text is the same
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Method")]

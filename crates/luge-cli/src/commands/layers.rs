@@ -1,17 +1,15 @@
 //! What the layers say at the one position of an answer that tells the most.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
-use luge::{Decoder, ExitForm, Greedy, LensOptions, Opinion, Pipeline, Session};
+use luge::{Decoder, Greedy, LensOptions, Opinion, Pipeline, Session};
 use serde::Serialize;
 
+use super::cells::{BAR, bar, percent, tail};
 use super::compare::Answer;
 use crate::failure::Failure;
-use crate::output::{ASIDE, HEADING};
-
-/// The length of the longest bar, in characters.
-const BAR: usize = 10;
+use crate::output::{self, ASIDE, HEADING};
 
 /// Every layer's opinion about one token of an answer.
 #[derive(Debug, Serialize)]
@@ -36,7 +34,9 @@ impl Layers {
         session: &mut Session,
         decoders: impl Iterator<Item = &'a Decoder>,
     ) -> Result<(), Failure> {
-        Ok(session.prepare_lens(form(decoders))?)
+        let Some(decoder) = reader(decoders) else { return Ok(()) };
+        let lens = session.lens(decoder, &LensOptions::default())?;
+        Ok(session.prepare_lens(&lens)?)
     }
 
     /// Looks where the answers part; where they are the same, at the token that
@@ -46,7 +46,8 @@ impl Layers {
         prompt: &[u32],
         answers: &[Answer<'_>],
     ) -> Result<Option<Self>, Failure> {
-        let Some(first) = answers.first() else { return Ok(None) };
+        let decoder = reader(answers.iter().map(|answer| answer.decoder));
+        let (Some(first), Some(decoder)) = (answers.first(), decoder) else { return Ok(None) };
         let first = &first.completion.tokens;
         let longest = answers.iter().map(|answer| answer.completion.tokens.len()).max();
         let choice =
@@ -68,10 +69,12 @@ impl Layers {
                 None => ended.push(answer.name.to_owned()),
             }
         }
-        let form = form(answers.iter().map(|answer| answer.decoder));
         let text = [prompt, &first[..token]].concat();
-        let options = LensOptions { form, top: 5, pinned };
-        let mut positions = session.lens(&text, &[], &options)?;
+        let lens = session.lens(decoder, &LensOptions { pinned, ..LensOptions::default() })?;
+        let mut layers = Vec::new();
+        session.look(&lens, &text, text.len() - 1..text.len(), |position| {
+            layers = position.layers;
+        })?;
         let mut before = Vec::new();
         for &token in &text {
             before.extend(session.model().piece(token)?);
@@ -81,8 +84,8 @@ impl Layers {
             before: String::from_utf8_lossy(&before).into_owned(),
             parts: parting.is_some(),
             ended,
-            exit_norm: form.norm.as_str(),
-            layers: positions.pop().unwrap_or_default(),
+            exit_norm: lens.form().norm.as_str(),
+            layers,
         }))
     }
 
@@ -94,21 +97,25 @@ impl Layers {
         let chosen = self.layers.first().map(|opinion| opinion.pinned.as_slice());
         let chosen = chosen.unwrap_or_default();
         // As many as there is room for, beside the 30 columns of the others.
-        let width = if io::stdout().is_terminal() { table.width() } else { None };
-        let room = usize::from(width.unwrap_or(100)).saturating_sub(30) / (BAR + 8);
+        let room = output::width().saturating_sub(30) / (BAR + 8);
         let chosen = &chosen[..chosen.len().min(room.max(1))];
         let mut header = vec!["layer".to_owned(), "says".to_owned(), String::new()];
-        header.extend(chosen.iter().map(|token| format!("{:?}", token.text)));
+        let texts = chosen.iter().map(|pinned| &pinned.candidate.token.text);
+        header.extend(texts.map(|text| format!("{text:?}")));
         table.set_header(header.iter().map(|text| format!("{ASIDE}{text}{ASIDE:#}")));
         for opinion in self.layers.iter().rev() {
             let is_final = opinion.layer + 1 == self.layers.len();
             let name = if is_final { "final".to_owned() } else { opinion.layer.to_string() };
             let (says, sure) = match opinion.top.first() {
-                Some(top) => (format!("{:?}", top.text), percent(top.prob)),
+                Some(top) => (format!("{:?}", top.token.text), percent(top.prob)),
                 None => Default::default(),
             };
             let mut row = vec![name, says, sure];
-            row.extend(opinion.pinned.iter().take(chosen.len()).map(|token| bar(token.prob)));
+            let pinned = opinion.pinned.iter().take(chosen.len());
+            row.extend(pinned.map(|pinned| {
+                let prob = pinned.candidate.prob;
+                format!("{} {:>4}", bar(prob), percent(prob))
+            }));
             if is_final {
                 row = row.iter().map(|text| format!("{HEADING}{text}{HEADING:#}")).collect();
             }
@@ -134,10 +141,12 @@ impl Layers {
     }
 }
 
-/// Exits are read as the first method that reads any does.
-fn form<'a>(mut decoders: impl Iterator<Item = &'a Decoder>) -> ExitForm {
-    let reader = decoders.find(|decoder| !decoder.plan().layers.is_empty());
-    reader.map_or_else(ExitForm::default, |decoder| decoder.plan().form)
+/// The first method that reads exits, which are shown as it reads them; the first of
+/// all where none does.
+fn reader<'a>(decoders: impl Iterator<Item = &'a Decoder>) -> Option<&'a Decoder> {
+    let decoders: Vec<_> = decoders.collect();
+    let reader = decoders.iter().find(|decoder| !decoder.plan().layers.is_empty());
+    reader.or(decoders.first()).copied()
 }
 
 /// The token of an answer that was the least probable for the final layer.
@@ -146,40 +155,4 @@ fn least_probable(session: &mut Session, prompt: &[u32], answer: &[u32]) -> Resu
     let tokens = session.score(&greedy, prompt, answer)?.tokens;
     let least = tokens.iter().enumerate().min_by(|a, b| a.1.logprob.total_cmp(&b.1.logprob));
     Ok(least.map_or(0, |(token, _)| token))
-}
-
-fn percent(prob: f64) -> String {
-    format!("{:.0}%", 100.0 * prob)
-}
-
-/// A probability as a bar and a number.
-fn bar(prob: f64) -> String {
-    let full = (prob * BAR as f64).round() as usize;
-    format!("{}{} {:>4}", "█".repeat(full), "·".repeat(BAR - full.min(BAR)), percent(prob))
-}
-
-/// The last words of a text, on one line.
-fn tail(text: &str) -> String {
-    const LONGEST: usize = 40;
-    let mut end = String::new();
-    for word in text.split_whitespace().rev() {
-        if !end.is_empty() && end.chars().count() + word.chars().count() >= LONGEST {
-            return format!("… {end}");
-        }
-        end = if end.is_empty() { word.to_owned() } else { format!("{word} {end}") };
-    }
-    end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tail_has_whole_words() {
-        assert_eq!(tail(" A\nfew  words "), "A few words");
-        assert_eq!(tail(&"word ".repeat(20)), format!("…{}", " word".repeat(8)));
-        assert_eq!(tail(&"long".repeat(20)), "long".repeat(20));
-        assert_eq!(tail(""), "");
-    }
 }

@@ -1,8 +1,10 @@
 //! The commands, each from a job to an exit code.
 
 pub mod bench;
+mod cells;
 pub mod compare;
 mod layers;
+pub mod lens;
 mod prompts;
 pub mod run;
 pub mod score;

@@ -143,7 +143,10 @@ fn layers_are_shown_where_the_answers_part() {
     let last = opinions.last().unwrap();
     assert_eq!(last["top"][0]["id"], ids(0)[parting]);
     let pinned = last["pinned"].as_array().unwrap();
-    assert_eq!(pinned[0], last["top"][0]);
+    for key in ["id", "text", "prob"] {
+        assert_eq!(pinned[0][key], last["top"][0][key]);
+    }
+    assert_eq!(pinned[0]["rank"], 1);
     for answer in 0..3 {
         assert!(pinned.iter().any(|token| token["id"] == ids(answer)[parting]), "{answer}");
     }

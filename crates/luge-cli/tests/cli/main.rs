@@ -15,6 +15,7 @@ mod changes;
 mod compare;
 mod gguf;
 mod help;
+mod lens;
 mod mutations;
 mod parity;
 mod run;

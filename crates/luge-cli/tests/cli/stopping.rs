@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::{Child, Command};
 
-use crate::support::{Luge, PROMPT, bench, collect, compare, model, run, score, wait};
+use crate::support::{Luge, PROMPT, bench, collect, compare, lens, model, run, score, wait};
 
 /// A text of a hundred thousand tokens, which takes minutes.
 fn endless() -> Luge {
@@ -52,6 +52,7 @@ fn a_pipe_closed_from_the_start_ends_the_program_quietly() {
             run(model("llama")).flags("-n 4").arg(PROMPT),
             compare(model("llama")).flags("-n 4").arg(PROMPT),
             score(model("llama")).arg(PROMPT).arg(" w4"),
+            lens(model("llama")).arg(PROMPT),
             bench(model("llama")).flags("-n 4 -r 1"),
         ];
         for command in commands {
@@ -118,6 +119,7 @@ fn ctrl_c_ends_what_has_nothing_to_show_without_a_word() {
     let commands = [
         score.arg("--continuation-ids").arg(&continuation),
         bench(model("llama")).flags("-n -1 -c 100000"),
+        lens(model("llama")).flags("-c 100000 --prompt-ids").arg(&continuation),
     ];
     for mut command in commands {
         let mut child = command.spawn();

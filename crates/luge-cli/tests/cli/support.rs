@@ -56,6 +56,11 @@ pub fn compare(model: impl AsRef<Path>) -> Luge {
     luge("compare").model(model)
 }
 
+/// `luge lens` on a model.
+pub fn lens(model: impl AsRef<Path>) -> Luge {
+    luge("lens").model(model)
+}
+
 /// `luge bench` on a model.
 pub fn bench(model: impl AsRef<Path>) -> Luge {
     luge("bench").model(model)

@@ -3,11 +3,19 @@
 use rexpect::process::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 
-use crate::support::{Luge, PROMPT, bench, compare, model, reference_prompt, run};
+use crate::support::{Luge, PROMPT, bench, compare, lens, model, reference_prompt, run};
 
 /// What a command shows on a terminal of so many columns.
 fn shown(columns: u16, luge: Luge) -> String {
-    let shell = luge.in_shell(&format!("stty cols {columns} && exec \"$@\""));
+    shown_by(luge.in_shell(&format!("stty cols {columns} && exec \"$@\"")))
+}
+
+/// The same without what it says on standard error.
+fn printed(columns: u16, luge: Luge) -> String {
+    shown_by(luge.in_shell(&format!("stty cols {columns} && exec \"$@\" 2>/dev/null")))
+}
+
+fn shown_by(shell: Luge) -> String {
     let mut session = spawn_command(shell.into_command(), Some(60_000)).unwrap();
     let text = session.exp_eof().unwrap();
     // Each byte has come back as a character of its own.
@@ -118,6 +126,58 @@ fn ctrl_c_ends_a_measurement_with_the_rounds_so_far() {
     session.send_control('c').unwrap();
     session.exp_regex("[0-9]+ of 100000 rounds of 4 tokens").unwrap();
     session.exp_string("decode, ms/token").unwrap();
+    session.exp_eof().unwrap();
+    let status = session.process().wait().unwrap();
+    assert!(matches!(status, WaitStatus::Exited(_, 130)), "{status:?}");
+}
+
+#[test]
+fn layers_are_shown_over_the_width_of_the_terminal() {
+    let text = " w5 w17 w3".repeat(8);
+    let lens = |flags: &str| lens(model("llama")).flags("--color never").flags(flags).arg(&text);
+    let shown = |columns: u16, luge: Luge| printed(columns, luge.env("PAGER", "cat"));
+    let mut blocks = Vec::new();
+    for columns in [40, 80, 160] {
+        let table = shown(columns, lens(""));
+        let lines: Vec<_> = table.lines().take_while(|line| !line.starts_with("each")).collect();
+        blocks.push(lines.iter().filter(|line| line.trim_start().starts_with("position")).count());
+        let widest = lines.iter().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!(widest <= usize::from(columns) && widest + 15 > usize::from(columns), "{table}");
+    }
+    assert!(blocks[0] > blocks[1] && blocks[1] > blocks[2] && blocks[2] > 1, "{blocks:?}");
+    // In depth, fewer candidates a layer.
+    let heads = |columns: u16| shown(columns, lens("--position -1")).contains("third");
+    assert_eq!([heads(40), heads(120)], [false, true]);
+}
+
+#[test]
+fn a_table_goes_through_the_pager_and_data_do_not() {
+    let paged = |format: &str, pager: &str| {
+        let lens = lens(model("llama")).flags("--color never --format").arg(format).arg(PROMPT);
+        shown(80, lens.env("PAGER", pager))
+    };
+    assert!(paged("text", "sed s/^/>>/").contains(">>position 0"));
+    assert!(!paged("csv", "sed s/^/>>/").contains(">>"));
+    // Without it, the table is shown all the same.
+    for pager in ["", "cat", "no-such-pager"] {
+        assert!(paged("text", pager).contains("position 0"), "{pager:?}");
+    }
+}
+
+#[test]
+fn looking_shows_how_far_it_is() {
+    let text = shown(100, lens(model("llama")).env("PAGER", "cat").arg(" w5 w17 w3".repeat(30)));
+    assert!(text.contains("looking at positions"), "{text:?}");
+}
+
+#[test]
+fn ctrl_c_ends_a_text_under_the_lens_with_what_was_seen() {
+    let lens = lens(model("llama")).flags("-n -1 --ignore-eos -c 100000 --format json");
+    let mut session = spawn_command(lens.arg(PROMPT).into_command(), Some(60_000)).unwrap();
+    session.exp_regex("looking at positions [^\n]* [0-9]{3,} of 100000").unwrap();
+    session.send_control('c').unwrap();
+    session.exp_string("\"generated\":true").unwrap();
+    session.exp_string("\"finish_reason\":\"interrupted\"").unwrap();
     session.exp_eof().unwrap();
     let status = session.process().wait().unwrap();
     assert!(matches!(status, WaitStatus::Exited(_, 130)), "{status:?}");

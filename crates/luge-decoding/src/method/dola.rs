@@ -17,7 +17,9 @@
 //! the place of whatever a stage in front has made of that.
 
 use super::params::{EXIT_NORM, EXIT_SOFTCAP, LAYERS};
-use super::{Method, MethodInfo, ModelShape, ParamSpec, Params, Position, Purpose, Stage, Value};
+use super::{
+    Method, MethodInfo, ModelShape, ParamSpec, Params, Position, Purpose, Stage, Trace, Value,
+};
 use crate::Error;
 use crate::exits::ExitForm;
 use crate::layers::LayerSelection;
@@ -151,16 +153,7 @@ impl Stage for DolaStage {
             Purpose::Score => SCORE_FLOOR,
             Purpose::Generate => f32::NEG_INFINITY,
         };
-        let (final_logits, exits) = position.layers()?;
-        if let Some(layer) = self.layers.iter().find(|&&layer| !all_numbers(exits.of(layer))) {
-            return Err(Error::NotANumber { whose: format!("exit {layer}") });
-        }
-        let premature = if let [only] = self.candidates[..] {
-            only
-        } else {
-            let own = self.settings.mature.map_or(final_logits, |layer| exits.of(layer)).to_vec();
-            self.premature(position, &own)?
-        };
+        let premature = self.choose(position)?;
         let (_, exits) = position.layers()?;
         let premature = exits.of(premature);
 
@@ -172,9 +165,26 @@ impl Stage for DolaStage {
         contrast(current, premature, self.settings.relative_top, floor);
         Ok(())
     }
+
+    fn trace(&self, position: &mut Position<'_>) -> Result<Option<Trace>, Error> {
+        Ok(Some(Trace::Contrast { layer: self.choose(position)? }))
+    }
 }
 
 impl DolaStage {
+    /// The premature layer at a position.
+    fn choose(&self, position: &mut Position<'_>) -> Result<usize, Error> {
+        let (final_logits, exits) = position.layers()?;
+        if let Some(layer) = self.layers.iter().find(|&&layer| !all_numbers(exits.of(layer))) {
+            return Err(Error::NotANumber { whose: format!("exit {layer}") });
+        }
+        if let [only] = self.candidates[..] {
+            return Ok(only);
+        }
+        let own = self.settings.mature.map_or(final_logits, |layer| exits.of(layer)).to_vec();
+        self.premature(position, &own)
+    }
+
     /// The candidate that differs most from the mature layer's own logits, the
     /// lowest of several that tie.
     fn premature(&self, position: &mut Position<'_>, mature: &[f32]) -> Result<usize, Error> {

@@ -13,6 +13,7 @@ mod ensemble;
 mod greedy;
 mod params;
 mod sled;
+mod trace;
 
 use std::fmt;
 
@@ -21,6 +22,7 @@ pub use ensemble::{Ensemble, Weights};
 pub use greedy::Greedy;
 pub use params::{ParamSpec, Params, Value};
 pub use sled::{Sled, layer_vote};
+pub use trace::{Trace, Votes};
 
 use crate::bounds::Bounds;
 use crate::error::{Error, nearest};
@@ -115,6 +117,15 @@ pub trait Stage: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Error::Exits`] and [`Error::NotANumber`].
     fn apply(&self, position: &mut Position<'_>, current: &mut [f32]) -> Result<(), Error>;
+
+    /// How the result of [`Stage::apply`] comes from the layers, for people who
+    /// look; `None` where there is nothing to tell.
+    ///
+    /// # Errors
+    /// [`Error::Exits`] and [`Error::NotANumber`].
+    fn trace(&self, _position: &mut Position<'_>) -> Result<Option<Trace>, Error> {
+        Ok(None)
+    }
 
     /// Whether [`Stage::bounds`] can say anything.
     fn is_bounded(&self) -> bool {

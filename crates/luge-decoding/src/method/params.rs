@@ -84,7 +84,10 @@ impl Params {
     }
 
     /// The exit form from `exit-norm` and `exit-softcap`.
-    pub(crate) fn exit_form(&self) -> Result<ExitForm, Error> {
+    ///
+    /// # Errors
+    /// [`Error::BadValue`].
+    pub fn exit_form(&self) -> Result<ExitForm, Error> {
         let bad = |name, text: &str, expected: &str| Error::BadValue {
             name,
             value: text.to_owned(),
@@ -129,9 +132,38 @@ impl fmt::Display for Value {
         match self {
             Value::Real(number) => number.fmt(f),
             Value::Count(count) => count.fmt(f),
-            Value::Layers(layers) => list(f, layers),
+            Value::Layers(layers) => match *layers.as_slice() {
+                // In even steps: as a range, which reads as the same layers.
+                [first, second, .., last]
+                    if layers.windows(2).all(|pair| pair[0] + (second - first) == pair[1]) =>
+                {
+                    write!(f, "{first}..{}", last + 1)?;
+                    if second - first > 1 { write!(f, ":{}", second - first) } else { Ok(()) }
+                }
+                _ => list(f, layers),
+            },
             Value::Reals(numbers) => list(f, numbers),
             Value::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::LayerSelection;
+
+    #[test]
+    fn layers_in_even_steps_are_written_as_a_range_that_reads_as_the_same() {
+        for (layers, text) in [
+            (vec![0, 1, 2, 3], "0..4"),
+            (vec![2, 4, 6], "2..7:2"),
+            (vec![0, 1], "0,1"),
+            (vec![0, 1, 3], "0,1,3"),
+            (vec![5], "5"),
+        ] {
+            assert_eq!(Value::Layers(layers.clone()).to_string(), text);
+            assert_eq!(text.parse::<LayerSelection>().unwrap().resolve(12, false).unwrap(), layers);
         }
     }
 }

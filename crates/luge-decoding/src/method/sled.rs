@@ -41,7 +41,9 @@
 //! same expression at their ends bounds the computed number, not only the exact one.
 
 use super::params::{EXIT_NORM, EXIT_SOFTCAP, LAYERS};
-use super::{Method, MethodInfo, ModelShape, ParamSpec, Params, Position, Stage, Value};
+use super::{
+    Method, MethodInfo, ModelShape, ParamSpec, Params, Position, Stage, Trace, Value, Votes,
+};
 use crate::Error;
 use crate::bounds::{Bounds, Limits};
 use crate::exits::{ExitDetail, ExitForm};
@@ -210,6 +212,21 @@ impl Stage for SledStage {
         Ok(())
     }
 
+    /// The layers' votes m(n,i), as shares of all of them.
+    fn trace(&self, position: &mut Position<'_>) -> Result<Option<Trace>, Error> {
+        if self.settings.rate == 0.0 {
+            return Ok(None);
+        }
+        let tokens = top_k(position.final_logits, self.settings.scale);
+        let mut shares = self.votes(position, &tokens)?;
+        let mass: f64 = shares.iter().flatten().sum();
+        if mass > 0.0 {
+            shares.iter_mut().flatten().for_each(|share| *share /= mass);
+        }
+        let weight = (0..self.settings.steps).map(|step| self.settings.step_length(step)).sum();
+        Ok(Some(Trace::Votes(Votes { tokens, layers: self.layers.clone(), shares, weight })))
+    }
+
     fn is_bounded(&self) -> bool {
         true
     }
@@ -247,15 +264,10 @@ impl SledStage {
     /// w: the layers' joint vote, `[k]` in the order of `top`. Sums to 1, or is
     /// all zero where no layer votes.
     fn target(&self, position: &mut Position<'_>, top: &[u32]) -> Result<Vec<f64>, Error> {
-        let sums = position.sums(top)?;
         let mut total = vec![0.0; top.len()];
-        for &layer in &self.layers {
-            let (sums, logits) = sums.layer(layer);
-            if !sums.is_finite() {
-                return Err(Error::NotANumber { whose: format!("exit {layer}") });
-            }
-            for ((total, &token), &logit) in total.iter_mut().zip(top).zip(logits) {
-                *total += sums.vote(logit, position.final_logits[token as usize]);
+        for votes in self.votes(position, top)? {
+            for (total, vote) in total.iter_mut().zip(votes) {
+                *total += vote;
             }
         }
         let mass: f64 = total.iter().sum();
@@ -265,6 +277,22 @@ impl SledStage {
             }
         }
         Ok(total)
+    }
+
+    /// m: each layer's votes, `[layers × k]`.
+    fn votes(&self, position: &mut Position<'_>, top: &[u32]) -> Result<Vec<Vec<f64>>, Error> {
+        let sums = position.sums(top)?;
+        let votes = self.layers.iter().map(|&layer| {
+            let (sums, logits) = sums.layer(layer);
+            if !sums.is_finite() {
+                return Err(Error::NotANumber { whose: format!("exit {layer}") });
+            }
+            let vote = |(&token, &logit): (&u32, &f32)| {
+                sums.vote(logit, position.final_logits[token as usize])
+            };
+            Ok(top.iter().zip(logits).map(vote).collect())
+        });
+        votes.collect()
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod contrast_and_mixture;
 mod ground;
+mod looking;
 mod models;
 mod pipelines;
 mod reference;

@@ -197,7 +197,7 @@ pub fn sled(at: &At, s: &Sled, current: &Expected) -> Option<Expected> {
 }
 
 /// JSD = ½[KL(M‖p) + KL(M‖q)], M = (p + q)/2, of two log-distributions.
-fn jensen_shannon(log_p: &[f64], log_q: &[f64]) -> f64 {
+pub fn jensen_shannon(log_p: &[f64], log_q: &[f64]) -> f64 {
     let mixture: Vec<f64> =
         log_p.iter().zip(log_q).map(|(p, q)| (p.exp() + q.exp()) / 2.0).collect();
     let divergence = |log_p: &[f64]| -> f64 {

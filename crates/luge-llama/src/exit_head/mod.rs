@@ -49,6 +49,12 @@ impl<'a> ExitTile<'a> {
         self.start
     }
 
+    /// How many tokens.
+    #[expect(clippy::len_without_is_empty, reason = "a tile is never empty")]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
     /// The logits of an exit, by its place among those set, for the tokens from
     /// `start` on.
     ///

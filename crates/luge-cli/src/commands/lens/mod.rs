@@ -1,0 +1,204 @@
+//! `luge lens`: what every layer says at each position of a text.
+
+mod csv;
+mod depth;
+mod file;
+mod json;
+mod page;
+mod table;
+
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use luge::lens::Token;
+use luge::{Completion, Decoder, FinishReason, Lens, LensOptions, LensPosition, Session};
+
+use super::{counted, session, tokens};
+use crate::args::LensFormat;
+use crate::failure::{Failure, INTERRUPTED};
+use crate::output::{self, marked};
+use crate::resolve::LensJob;
+use file::OutputFile;
+
+/// Everything there is to show.
+struct Seen<'a> {
+    model: String,
+    decoder: &'a Decoder,
+    /// `raw` or `final`.
+    exit_norm: &'static str,
+    seed: u64,
+    prompt: Vec<u32>,
+    /// The layers shown, ascending, the final one last.
+    layers: Vec<usize>,
+    pinned: Vec<Token>,
+    positions: Vec<LensPosition>,
+    /// The text of each position's token, without control tokens.
+    pieces: Vec<Vec<u8>>,
+    /// The index in `positions` of the one to show in depth.
+    open: Option<usize>,
+    /// What was generated behind the prompt.
+    generated: Option<Generated>,
+}
+
+struct Generated {
+    completion: Completion,
+    /// Its text with the changed tokens marked.
+    shown: String,
+}
+
+impl Seen<'_> {
+    /// The position to show in depth, or all of them.
+    fn chosen(&self) -> &[LensPosition] {
+        match self.open {
+            Some(index) => &self.positions[index..=index],
+            None => &self.positions,
+        }
+    }
+
+    /// How the exits were read, and how else they could be.
+    fn norm(&self) -> String {
+        let other = if self.exit_norm == "raw" { " (or final: the logit lens)" } else { "" };
+        format!("exit norm: {}{other}", self.exit_norm)
+    }
+
+    /// The text up to and with the token at an index of `positions`.
+    fn text_to(&self, index: usize) -> String {
+        String::from_utf8_lossy(&self.pieces[..=index].concat()).into_owned()
+    }
+}
+
+pub fn run(job: LensJob) -> Result<ExitCode, Failure> {
+    // What cannot be written is better known before the work than after it.
+    let html = job.html.as_deref().map(OutputFile::create).transpose()?;
+    let svg = job.svg.as_deref().map(OutputFile::create).transpose()?;
+    let mut session = session(&job.model)?;
+    let decoder = session.decoder(&job.method)?;
+    let mut pinned = job.pin_ids.clone();
+    for text in &job.pin {
+        pinned.push(session.token(text)?);
+    }
+    let options = LensOptions {
+        layers: job.layers.clone(),
+        form: job.form,
+        top: job.top,
+        pinned: pinned.clone(),
+        paths: html.is_some() || svg.is_some(),
+    };
+    let lens = session.lens(&decoder, &options)?;
+    let prompt = tokens(&session, &job.prompt)?;
+    let room = match job.options.max_tokens {
+        Some(0) => Some(prompt.len()),
+        // The last token is generated, and never looked behind.
+        Some(most) => Some((prompt.len() + most - 1).min(session.ctx_size())),
+        None => None,
+    };
+    if let (Some(position), Some(positions)) = (job.position, room) {
+        check(position, positions)?;
+    }
+
+    let label = |id: u32| -> Result<Token, Failure> {
+        let text = String::from_utf8_lossy(&session.model().label(id)?).into_owned();
+        Ok(Token { id, text })
+    };
+    let mut seen = Seen {
+        model: job.model.source.name().into_owned(),
+        decoder: &decoder,
+        exit_norm: lens.form().norm.as_str(),
+        seed: job.options.sampler.seed,
+        layers: lens.layers(),
+        pinned: pinned.iter().map(|&id| label(id)).collect::<Result<_, _>>()?,
+        prompt,
+        positions: Vec::new(),
+        pieces: Vec::new(),
+        open: None,
+        generated: None,
+    };
+    look(&mut session, &lens, &job, &mut seen)?;
+    for position in &seen.positions {
+        seen.pieces.push(session.model().piece(position.token.id)?);
+    }
+    if let Some(position) = job.position {
+        seen.open = Some(check(position, seen.positions.len())?);
+    }
+
+    if html.is_some() || svg.is_some() {
+        let page = page::of(&seen);
+        html.map(|file| file.write(&luge_page::html(&page))).transpose()?;
+        svg.map(|file| file.write(&luge_page::svg(&page))).transpose()?;
+    }
+    match job.format {
+        None => {}
+        Some(LensFormat::Json) => json::print(&seen)?,
+        Some(LensFormat::Csv) => csv::print(&seen)?,
+        Some(LensFormat::Text) => output::page(&match seen.open {
+            Some(index) => depth::text(&seen, index),
+            None => table::text(&seen),
+        })?,
+    }
+    let is_interrupted = seen
+        .generated
+        .is_some_and(|generated| generated.completion.finish_reason == FinishReason::Interrupted);
+    Ok(if is_interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// A position from the front, from 0, or, negative, from the end, as an index.
+fn check(position: i64, positions: usize) -> Result<usize, Failure> {
+    let from_front = if position < 0 { position + positions as i64 } else { position };
+    let index = usize::try_from(from_front).ok().filter(|&index| index < positions);
+    index.ok_or_else(|| {
+        let there = counted(positions, "position");
+        let last = positions.saturating_sub(1);
+        Failure::Usage(format!("--position {position}: there is {there}, 0 to {last}"))
+    })
+}
+
+/// Looks at every position, of the prompt and of what is generated behind it.
+fn look(
+    session: &mut Session,
+    lens: &Lens<'_>,
+    job: &LensJob,
+    seen: &mut Seen<'_>,
+) -> Result<(), Failure> {
+    let prompt = &seen.prompt;
+    let generates = job.options.max_tokens != Some(0);
+    // What is said behind the prompt's last token is seen where that is generated.
+    let given = prompt.len() - usize::from(generates && !prompt.is_empty());
+    let most = job.options.max_tokens.map_or(session.ctx_size(), |most| given + most);
+    let progress = progress(most.min(session.ctx_size()));
+    let positions = &mut seen.positions;
+    session.look(lens, prompt, 0..given, |position| {
+        positions.push(position);
+        progress.inc(1);
+    })?;
+    if generates {
+        let mut generation = session.generate_through(lens, prompt, &job.options)?;
+        let mut shown = String::new();
+        let mut count = 0;
+        while let Some(piece) = generation.next() {
+            let piece = piece?;
+            shown.push_str(&marked(&piece.text, piece.changed));
+            // The last piece may be text that was held back, and no token.
+            if generation.tokens().len() > count {
+                count = generation.tokens().len();
+                positions.extend(generation.look()?);
+                progress.inc(1);
+            }
+        }
+        if generation.finish_reason() == Some(FinishReason::Eos) {
+            positions.extend(generation.look()?);
+        }
+        let completion = generation.finish()?;
+        seen.generated = Some(Generated { completion, shown });
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+fn progress(positions: usize) -> ProgressBar {
+    if !output::is_watched() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg} {bar:30} {pos} of {len} {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(positions as u64).with_style(style).with_message("looking at positions")
+}
