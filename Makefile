@@ -42,10 +42,11 @@ tests/page/node_modules: tests/page/package-lock.json
 bench: build
 	@target/release/luge bench $(BENCH_ARGS)
 
-# The picture in README.md.
-picture: build
+# The pictures in README.md.
+picture: setup-test build tests/page/node_modules
 	target/release/luge compare "$(QUESTION)" --show-layers --color always \
 		| cargo run -q $(CARGO_FLAGS) -p luge-cli --example picture >docs/compare.svg
+	cd tests/page && node picture.js ../../docs
 
 setup:
 	@tools/setup.sh build

@@ -78,12 +78,11 @@ pub fn shade(prob: f64) -> Style {
     Style::new().fg_color(color(text)).bg_color(color(SHADES[step]))
 }
 
-/// The last words of a text, on one line.
-pub fn tail(text: &str) -> String {
-    const LONGEST: usize = 40;
+/// The last words of a text, on one line of not much more than so many characters.
+pub fn tail(text: &str, longest: usize) -> String {
     let mut end = String::new();
     for word in text.split_whitespace().rev() {
-        if !end.is_empty() && end.chars().count() + word.chars().count() >= LONGEST {
+        if !end.is_empty() && end.chars().count() + word.chars().count() >= longest {
             return format!("… {end}");
         }
         end = if end.is_empty() { word.to_owned() } else { format!("{word} {end}") };
@@ -97,10 +96,10 @@ mod tests {
 
     #[test]
     fn a_tail_has_whole_words() {
-        assert_eq!(tail(" A\nfew  words "), "A few words");
-        assert_eq!(tail(&"word ".repeat(20)), format!("…{}", " word".repeat(8)));
-        assert_eq!(tail(&"long".repeat(20)), "long".repeat(20));
-        assert_eq!(tail(""), "");
+        assert_eq!(tail(" A\nfew  words ", 40), "A few words");
+        assert_eq!(tail(&"word ".repeat(20), 40), format!("…{}", " word".repeat(8)));
+        assert_eq!(tail(&"long".repeat(20), 40), "long".repeat(20));
+        assert_eq!(tail("", 40), "");
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Layers {
             }
         }
         let mut out = anstream::stdout().lock();
-        let place = tail(&self.before);
+        let place = tail(&self.before, 40);
         let what =
             if self.parts { "where the answers part" } else { "at the least probable token" };
         writeln!(out, "\n{HEADING}The layers {what}{HEADING:#}, after {place:?}")?;

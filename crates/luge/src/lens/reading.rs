@@ -35,14 +35,8 @@ pub(super) struct Row {
     pub pinned: Vec<(f64, usize)>,
 }
 
-/// A layer's part in a tile, in the first pass.
-struct First {
-    norm: f64,
-    top: Vec<(u32, f32)>,
-}
-
-/// The same in the second pass, which needs the norms of the whole layers.
-struct Second {
+/// A layer's part in a tile, measured against the norm of the whole layer.
+struct Part {
     entropy: f64,
     jsd_to_final: f64,
     /// For each pinned token, how many come before it.
@@ -51,8 +45,8 @@ struct Second {
 
 impl Reading {
     /// Reads the exits of a position whose final logits are `last`, `[vocab]`. Their
-    /// logits are computed once and passed over twice: norms and best tokens, then
-    /// what is measured against the norms.
+    /// logits are computed once, and passed over tile by tile for the norms and then for
+    /// what is measured against these.
     pub fn of(
         exits: &mut PositionExits<'_>,
         last: &[f32],
@@ -63,45 +57,36 @@ impl Reading {
         let places = exits.places(wanted.layers);
         let row_count = places.len() + 1;
 
-        let first = exits.each_tile(|tile| -> Vec<First> {
-            let (start, own) = part(tile, last);
-            let layers = places.iter().map(|&place| tile.exit(place)).chain([own]);
-            let read = |logits: &[f32]| {
-                let top = top_k(logits, wanted.top).into_iter();
-                let top = top.map(|token| (start as u32 + token, logits[token as usize]));
-                First { norm: log_sum_exp(logits), top: top.collect() }
-            };
-            layers.map(read).collect()
+        let tiles = exits.each_tile(|tile| -> Vec<f64> {
+            let layers = places.iter().map(|&place| tile.exit(place)).chain([part(tile, last).1]);
+            layers.map(log_sum_exp).collect()
         })?;
-        let mut norms = Vec::with_capacity(row_count);
-        let mut rows = Vec::with_capacity(row_count);
-        for row in 0..row_count {
-            let tiles: Vec<f64> = first.iter().map(|tile| tile[row].norm).collect();
-            let norm = merged(&tiles);
-            if !norm.is_finite() {
-                let whose = wanted.layers.get(row);
-                let whose = whose.map_or("the final layer".to_owned(), |l| format!("exit {l}"));
-                return Err(luge_decoding::Error::NotANumber { whose }.into());
-            }
-            let mut top: Vec<(u32, f32)> =
-                first.iter().flat_map(|tile| tile[row].top.iter().copied()).collect();
-            // Of equal ones the lower number first, which is the order of the tiles.
-            // Adding 0 makes −0 and 0 equal.
-            top.sort_by(|a, b| (b.1 + 0.0).total_cmp(&(a.1 + 0.0)));
-            top.truncate(wanted.top);
-            let prob = |(token, logit): (u32, f32)| (token, (f64::from(logit) - norm).exp());
-            rows.push(Row { top: top.into_iter().map(prob).collect(), ..Row::default() });
-            norms.push(norm);
+        let norm = |row: usize| merged(tiles.iter().map(|tile| tile[row]));
+        let norms: Vec<f64> = (0..row_count).map(norm).collect();
+        if let Some(row) = norms.iter().position(|norm| !norm.is_finite()) {
+            let layer = wanted.layers.get(row);
+            let whose = layer.map_or("the final layer".to_owned(), |layer| format!("exit {layer}"));
+            return Err(luge_decoding::Error::NotANumber { whose }.into());
         }
 
+        // Over whole layers: almost all of a layer is below the best of its first tile.
+        let logits = exits.logits().map_err(luge_decoding::Error::Exits)?;
+        let layers = wanted.layers.iter().map(|&layer| logits.of(layer)).chain([last]);
+        let best = |(logits, norm): (&[f32], &f64)| {
+            let tokens = top_k(logits, wanted.top).into_iter();
+            let prob = |token: u32| (f64::from(logits[token as usize]) - norm).exp();
+            Row { top: tokens.map(|token| (token, prob(token))).collect(), ..Row::default() }
+        };
+        let mut rows: Vec<Row> = layers.zip(&norms).map(best).collect();
+
         let pinned = pinned_logits(exits, last, wanted)?;
-        let second = exits.each_tile(|tile| -> Vec<Second> {
+        let parts = exits.each_tile(|tile| -> Vec<Part> {
             let (start, own) = part(tile, last);
             let layers = places.iter().map(|&place| tile.exit(place)).chain([own]);
             let read = |(row, logits): (usize, &[f32])| {
                 let (norm, final_norm) = (norms[row] as f32, norms[row_count - 1] as f32);
                 let before = wanted.pinned.iter().zip(&pinned[row]);
-                Second {
+                Part {
                     entropy: entropy(logits, norm),
                     jsd_to_final: jensen_shannon(own, final_norm, logits, norm),
                     before: before
@@ -113,7 +98,7 @@ impl Reading {
         })?;
         for (number, row) in rows.iter_mut().enumerate() {
             let is_final = number + 1 == row_count;
-            let tiles = || second.iter().map(|tile| &tile[number]);
+            let tiles = || parts.iter().map(|tile| &tile[number]);
             row.entropy = tiles().map(|tile| tile.entropy).sum::<f64>().max(0.0);
             if !is_final {
                 row.jsd_to_final = tiles().map(|tile| tile.jsd_to_final).sum::<f64>().max(0.0);
@@ -167,9 +152,9 @@ fn part<'a>(tile: &ExitTile<'_>, last: &'a [f32]) -> (usize, &'a [f32]) {
 }
 
 /// ln Σ e^x of the norms of pieces.
-fn merged(norms: &[f64]) -> f64 {
-    let largest = norms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = norms.iter().map(|norm| (norm - largest).exp()).sum();
+fn merged(norms: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = norms.clone().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = norms.map(|norm| (norm - largest).exp()).sum();
     largest + sum.ln()
 }
 
@@ -188,12 +173,12 @@ mod tests {
     #[test]
     fn norms_of_pieces_make_that_of_the_whole() {
         let logits: Vec<f32> = (0..100).map(|i| (i as f32 * 0.9).sin() * 30.0).collect();
-        let pieces: Vec<f64> = logits.chunks(7).map(log_sum_exp).collect();
-        assert!((merged(&pieces) - log_sum_exp(&logits)).abs() < 1e-6);
+        let pieces = logits.chunks(7).map(log_sum_exp);
+        assert!((merged(pieces) - log_sum_exp(&logits)).abs() < 1e-6);
         // A piece that the model rules out, and a layer that is not one.
-        assert_eq!(merged(&[f64::NEG_INFINITY, 2.0]), 2.0);
-        assert!(merged(&[f64::NAN, 2.0]).is_nan());
-        assert!(!merged(&[f64::NEG_INFINITY; 2]).is_finite());
+        assert_eq!(merged([f64::NEG_INFINITY, 2.0].into_iter()), 2.0);
+        assert!(merged([f64::NAN, 2.0].into_iter()).is_nan());
+        assert!(!merged([f64::NEG_INFINITY; 2].into_iter()).is_finite());
     }
 
     #[test]

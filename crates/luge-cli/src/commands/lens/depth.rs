@@ -88,7 +88,7 @@ fn head(seen: &Seen<'_>, index: usize, text: &mut String) {
         text,
         "{HEADING}Position {}{HEADING:#}, after {:?}",
         position.position,
-        tail(&seen.text_to(index))
+        tail(&seen.text_to(index), 40)
     );
     if let Some(next) = &position.next {
         let how = if position.generated { "generated" } else { "given" };

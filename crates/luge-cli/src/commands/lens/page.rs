@@ -34,7 +34,7 @@ pub fn of(seen: &Seen<'_>) -> LensPage {
 /// The prompt, or its end where it is long.
 fn title(seen: &Seen<'_>) -> String {
     let end = seen.prompt.len().min(seen.positions.len());
-    end.checked_sub(1).map_or_else(String::new, |last| tail(&seen.text_to(last)))
+    end.checked_sub(1).map_or_else(String::new, |last| tail(&seen.text_to(last), 100))
 }
 
 fn position(seen: &LensPosition) -> Position {
