@@ -31,18 +31,17 @@
 //! final logits of [`CHUNK`] positions, however long the text is. A [`LensPosition`]
 //! holds some tens of bytes for each candidate of each layer.
 
+mod position;
 mod reading;
+mod view;
 
 use std::ops::Range;
 
-use luge_decoding::{
-    Decoder, ExitDetail, ExitForm, ExitPlan, LayerSelection, Purpose, Trace, argmax, log_sum_exp,
-};
-use serde::Serialize;
+use luge_decoding::{Decoder, ExitDetail, ExitForm, ExitPlan, LayerSelection};
 
-use crate::exits::PositionExits;
 use crate::{Error, Session};
-use reading::{Reading, Wanted};
+pub(crate) use position::Choice;
+pub use view::{Candidate, LensPosition, Margins, Opinion, Pinned, Token, TokenPath};
 
 /// How many positions of a given text are computed at a time.
 pub const CHUNK: usize = 32;
@@ -100,139 +99,6 @@ impl Lens<'_> {
     pub fn form(&self) -> ExitForm {
         self.plan.form
     }
-}
-
-/// A token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Token {
-    /// Its number in the vocabulary.
-    pub id: u32,
-    /// Its text, control tokens by their name; U+FFFD where a character is split
-    /// across tokens.
-    pub text: String,
-}
-
-/// A token with the probability that a layer or a method gives it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Candidate {
-    /// The token.
-    #[serde(flatten)]
-    pub token: Token,
-    /// Its probability, 0..=1.
-    pub prob: f64,
-}
-
-/// A pinned token in a layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Pinned {
-    /// The token and its probability.
-    #[serde(flatten)]
-    pub candidate: Candidate,
-    /// How many tokens are at least as probable, with itself; of equal ones those
-    /// with a lower number count. 1 for the first choice.
-    pub rank: usize,
-}
-
-/// What one layer says about the next token.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Opinion {
-    /// The layer: 0 for the embedding, L for the final layer.
-    pub layer: usize,
-    /// Its most probable tokens, the best first.
-    pub top: Vec<Candidate>,
-    /// −Σ p ln p, in nats, 0 to ln V.
-    pub entropy: f64,
-    /// The Jensen–Shannon divergence between this layer and the final one in nats,
-    /// as [`jensen_shannon`](luge_decoding::jensen_shannon) has it: DoLa's, which may
-    /// exceed ln 2.
-    pub jsd_to_final: f64,
-    /// The pinned tokens, in the order given.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub pinned: Vec<Pinned>,
-}
-
-/// The probability of one token through the layers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TokenPath {
-    /// The token.
-    pub token: Token,
-    /// Its probability in each of the layers shown, `[layers]`; 0 below 1e-45.
-    pub probs: Vec<f32>,
-}
-
-/// How far the method's choice is ahead of the final layer's, in logits: negative where
-/// it is behind. Of SLED's step, which takes α(p − w) from a token's logit, only w is
-/// the layers' doing; the rest weakens what the final layer is sure of.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Margins {
-    /// In the final layer.
-    pub final_layer: f64,
-    /// In the method's output; infinite where that rules out the final layer's choice.
-    pub method: f64,
-    /// What the layers' votes gave it, of the difference between these two. 0 for a
-    /// method without votes.
-    pub votes: f64,
-}
-
-/// What all layers say at one position, and what the method makes of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LensPosition {
-    /// The position in the text, from 0.
-    pub position: usize,
-    /// The token there; the layers speak about what follows it.
-    pub token: Token,
-    /// The token that follows it in the text; `None` behind its last one.
-    pub next: Option<Token>,
-    /// Whether that token was generated.
-    pub generated: bool,
-    /// The layers shown, ascending, the final one last.
-    pub layers: Vec<Opinion>,
-    /// The first of these layers from which on the first choice is the final one.
-    pub settling_depth: usize,
-    /// The final layer's choice, with its probability in the final layer: the most
-    /// probable token, or, where one was generated, what the final layer would have
-    /// led to under the same penalties, filters and luck.
-    pub before: Candidate,
-    /// The method's choice likewise, with its probability in the method's output: 0
-    /// where a bias ruled out all that the method kept, and the final layer decided.
-    pub after: Candidate,
-    /// Where these two differ, how the one came to stand before the other.
-    pub margins: Option<Margins>,
-    /// How the method came to its output.
-    pub traces: Vec<Trace>,
-    /// Where asked for, the tokens that matter here: the first choice of each layer,
-    /// the final layer's best, the two choices, the next token, the pinned ones.
-    pub paths: Vec<TokenPath>,
-}
-
-impl LensPosition {
-    /// Whether the method chose otherwise than the final layer.
-    pub fn changed(&self) -> bool {
-        self.before.token.id != self.after.token.id
-    }
-
-    /// Where the method voted, or the first stage of it that does: the layers that
-    /// speak for the change, and what each added to the lead of the method's choice, in
-    /// logits, the largest first. See [`Votes::carried`](luge_decoding::Votes).
-    pub fn carried(&self) -> Vec<(usize, f64)> {
-        let (before, after) = (self.before.token.id, self.after.token.id);
-        let votes = self.traces.iter().find_map(|trace| match trace {
-            Trace::Votes(votes) => Some(votes),
-            Trace::Contrast { .. } => None,
-        });
-        votes.map_or_else(Vec::new, |votes| {
-            let carried = votes.carried(before, after).into_iter();
-            carried.map(|(layer, share)| (layer, votes.weight * share)).collect()
-        })
-    }
-}
-
-/// The tokens chosen at a position of a generation.
-pub(crate) struct Choice {
-    /// By the method.
-    pub after: u32,
-    /// By the final layer.
-    pub before: u32,
 }
 
 impl Session {
@@ -324,110 +190,12 @@ impl Session {
         Ok(())
     }
 
-    /// What there is to see at the last batch's token `index`, which is at
-    /// `position` of the text in the cache.
-    pub(crate) fn position(
-        &mut self,
-        lens: &Lens<'_>,
-        index: usize,
-        position: usize,
-        next: Option<u32>,
-        choice: Option<Choice>,
-    ) -> Result<LensPosition, Error> {
-        let last = self.final_logits(index)?.to_vec();
-        let mut decoded = last.clone();
-        // The first choice is wanted even where none is shown.
-        let wanted = Wanted { layers: &lens.rows, top: lens.top.max(1), pinned: &lens.pinned };
-        let (context, cached) = self.engine();
-        let token = cached[position];
-        let mut exits = PositionExits::new(context, &lens.plan, index);
-        let reading = Reading::of(&mut exits, &last, &wanted)?;
-        lens.decoder.apply(&last, &mut exits, Purpose::Generate, &mut decoded)?;
-        let traces = lens.decoder.traces(&last, &mut exits)?;
-
-        let generated = choice.is_some();
-        let choice = choice.unwrap_or_else(|| Choice {
-            after: argmax(&decoded) as u32,
-            before: argmax(&last) as u32,
-        });
-        let last_norm = reading.final_norm();
-        let decoded_norm =
-            if lens.decoder.is_identity() { last_norm } else { log_sum_exp(&decoded) };
-        let prob = |logits: &[f32], norm: f64, id: u32| {
-            (id, (f64::from(logits[id as usize]) - norm).exp())
-        };
-        let before = prob(&last, last_norm, choice.before);
-        let after = prob(&decoded, decoded_norm, choice.after);
-        let ahead = |logits: &[f32]| {
-            f64::from(logits[choice.after as usize]) - f64::from(logits[choice.before as usize])
-        };
-        let margins = (choice.after != choice.before).then(|| Margins {
-            final_layer: ahead(&last),
-            method: ahead(&decoded),
-            votes: traces.iter().map(|trace| gain(trace, &choice)).sum(),
-        });
-        let mut followed = Vec::new();
-        if lens.paths {
-            let firsts = reading.rows.iter().filter_map(|row| row.top.first());
-            let bests = reading.rows.iter().rev().take(1).flat_map(|row| &row.top);
-            followed.extend([choice.after, choice.before].into_iter().chain(next));
-            followed.extend(&lens.pinned);
-            followed.extend(bests.chain(firsts).map(|&(id, _)| id));
-            let mut seen = std::collections::HashSet::new();
-            followed.retain(|id| seen.insert(*id));
-        }
-        let paths = reading.probs(&mut exits, &last, &wanted, &followed)?;
-
-        let label = |id: u32| -> Result<Token, Error> {
-            let text = String::from_utf8_lossy(&self.model().label(id)?).into_owned();
-            Ok(Token { id, text })
-        };
-        let candidate = |(id, prob): (u32, f64)| Ok(Candidate { token: label(id)?, prob });
-        let mut layers: Vec<Opinion> = reading
-            .rows
-            .iter()
-            .zip(lens.layers())
-            .map(|(row, layer)| {
-                let pinned = lens.pinned.iter().zip(&row.pinned).map(|(&id, &(prob, rank))| {
-                    Ok::<_, Error>(Pinned { candidate: candidate((id, prob))?, rank })
-                });
-                Ok(Opinion {
-                    layer,
-                    top: row.top.iter().copied().map(candidate).collect::<Result<_, Error>>()?,
-                    entropy: row.entropy,
-                    jsd_to_final: row.jsd_to_final,
-                    pinned: pinned.collect::<Result<_, _>>()?,
-                })
-            })
-            .collect::<Result<_, Error>>()?;
-        let paths = followed
-            .iter()
-            .zip(paths)
-            .map(|(&id, probs)| Ok::<_, Error>(TokenPath { token: label(id)?, probs }));
-        Ok(LensPosition {
-            position,
-            token: label(token)?,
-            next: next.map(label).transpose()?,
-            generated,
-            settling_depth: settling_depth(&layers),
-            layers: {
-                layers.iter_mut().for_each(|opinion| opinion.top.truncate(lens.top));
-                layers
-            },
-            before: candidate(before)?,
-            after: candidate(after)?,
-            margins,
-            traces,
-            paths: paths.collect::<Result<_, _>>()?,
-        })
-    }
-
     /// The token that is written exactly so, for [`LensOptions::pinned`].
     ///
     /// # Errors
     /// [`Error::NoToken`], with the tokens that make up the text, and those of
     /// [`Model::tokenize`](crate::Model::tokenize).
-    pub fn token(&self, text: &str) -> Result<u32, Error> {
+    pub fn find_token(&self, text: &str) -> Result<u32, Error> {
         let model = self.model();
         let tokens = model.tokenize(text, false, true)?;
         let is_text = |&id: &u32| model.label(id).is_ok_and(|label| label == text.as_bytes());
@@ -439,50 +207,5 @@ impl Session {
             let pieces = pieces.map(|piece| format!("{:?}", String::from_utf8_lossy(&piece)));
             Error::NoToken { text: text.to_owned(), pieces: pieces.collect() }
         })
-    }
-}
-
-/// What a trace's votes added to the lead of the method's choice, in logits.
-fn gain(trace: &Trace, choice: &Choice) -> f64 {
-    match trace {
-        Trace::Votes(votes) => {
-            let sum = |carried: Vec<(usize, f64)>| carried.iter().map(|(_, by)| by).sum::<f64>();
-            let (before, after) = (choice.before, choice.after);
-            let share = sum(votes.carried(before, after)) - sum(votes.carried(after, before));
-            votes.weight * share
-        }
-        Trace::Contrast { .. } => 0.0,
-    }
-}
-
-/// The first layer from which on all have the first choice of the last.
-fn settling_depth(layers: &[Opinion]) -> usize {
-    let first = |opinion: &Opinion| opinion.top.first().map(|candidate| candidate.token.id);
-    let settled = layers.last().map(first);
-    let run = layers.iter().rev().take_while(|opinion| Some(first(opinion)) == settled);
-    run.last().map_or(0, |opinion| opinion.layer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opinions(firsts: &[u32]) -> Vec<Opinion> {
-        let opinion = |(layer, &id): (usize, &u32)| Opinion {
-            layer: 2 * layer,
-            top: vec![Candidate { token: Token { id, text: String::new() }, prob: 0.5 }],
-            entropy: 0.0,
-            jsd_to_final: 0.0,
-            pinned: Vec::new(),
-        };
-        firsts.iter().enumerate().map(opinion).collect()
-    }
-
-    #[test]
-    fn a_position_settles_where_the_first_choice_changes_no_more() {
-        // Layers 0, 2, 4 and so on.
-        assert_eq!(settling_depth(&opinions(&[3, 5, 3, 5, 5, 5])), 6);
-        assert_eq!(settling_depth(&opinions(&[5, 5, 5])), 0);
-        assert_eq!(settling_depth(&opinions(&[5, 5, 9])), 4);
     }
 }

@@ -6,11 +6,11 @@ use super::*;
 fn a_token_is_found_by_its_exact_text() {
     let llama = session("llama");
     for (text, id) in [(" w17", 20), (" w", 63), ("w", 64 + (b'w' - b' ') as u32), ("\n", 159)] {
-        assert_eq!(llama.token(text).unwrap(), id, "{text:?}");
+        assert_eq!(llama.find_token(text).unwrap(), id, "{text:?}");
     }
     let gemma2 = session("gemma2");
     for (text, id) in [(" w17", 276), (" w", 291)] {
-        assert_eq!(gemma2.token(text).unwrap(), id, "{text:?}");
+        assert_eq!(gemma2.find_token(text).unwrap(), id, "{text:?}");
     }
 }
 
@@ -19,12 +19,12 @@ fn control_tokens_are_found_by_their_name() {
     for name in MODELS {
         let session = session(name);
         for (text, id) in [("<unk>", 0), ("<s>", 1), ("</s>", 2)] {
-            assert_eq!(session.token(text).unwrap(), id, "{name}, {text}");
+            assert_eq!(session.find_token(text).unwrap(), id, "{name}, {text}");
         }
     }
     let atlas = session("atlas");
     for text in ["<|user|>", "<|assistant|>", "<|end|>"] {
-        let id = atlas.token(text).unwrap();
+        let id = atlas.find_token(text).unwrap();
         assert_eq!(atlas.model().label(id).unwrap(), text.as_bytes());
     }
 }
@@ -36,7 +36,7 @@ fn every_token_is_found_by_its_text_or_another_that_reads_the_same() {
         let model = session.model();
         for id in 0..model.n_vocab() as u32 {
             let Ok(text) = String::from_utf8(model.label(id).unwrap()) else { continue };
-            let found = session.token(&text).unwrap();
+            let found = session.find_token(&text).unwrap();
             assert_eq!(model.label(found).unwrap(), text.as_bytes(), "{name}, token {id}");
         }
     }
@@ -52,7 +52,7 @@ fn a_letter_is_the_token_that_texts_are_made_of_not_the_byte() {
         let text = char::from(letter).to_string();
         let inside = gemma2.model().tokenize(&format!("w1{text}"), false, true).unwrap();
         if inside.last() == Some(&id) {
-            assert_eq!(gemma2.token(&text).unwrap(), id, "{text:?}");
+            assert_eq!(gemma2.find_token(&text).unwrap(), id, "{text:?}");
         }
     }
 }
@@ -72,15 +72,15 @@ fn a_blank_that_the_tokenizer_puts_in_front_is_no_part_of_a_token() {
     let session = session_of(&load(&path), 128);
     assert_eq!(session.model().tokenize("A", false, true).unwrap().len(), 2);
     for (text, id) in [(" w17", 276), (" w", 291), ("A", 325), ("w", 379), ("\n", 13)] {
-        assert_eq!(session.token(text).unwrap(), id, "{text:?}");
+        assert_eq!(session.find_token(text).unwrap(), id, "{text:?}");
     }
-    assert_eq!(session.token("</s>").unwrap(), 2);
+    assert_eq!(session.find_token("</s>").unwrap(), 2);
 }
 
 #[test]
 fn what_is_no_single_token_is_told_apart_into_those_it_is_made_of() {
     let session = session("llama");
-    let error = session.token(" w5 w17").unwrap_err();
+    let error = session.find_token(" w5 w17").unwrap_err();
     let Error::NoToken { text, pieces } = &error else { panic!("{error}") };
     assert_eq!((text.as_str(), pieces.len()), (" w5 w17", 2));
     assert!(error.is_usage());
@@ -90,7 +90,7 @@ fn what_is_no_single_token_is_told_apart_into_those_it_is_made_of() {
     }
     // Case and blanks count.
     for text in [" W17", "w17", " w17 ", "  w17", " w60"] {
-        let error = session.token(text).unwrap_err();
+        let error = session.find_token(text).unwrap_err();
         assert!(matches!(error, Error::NoToken { .. }), "{text:?}: {error}");
     }
 }
@@ -98,7 +98,7 @@ fn what_is_no_single_token_is_told_apart_into_those_it_is_made_of() {
 #[test]
 fn no_text_is_no_token() {
     for name in ALL_MODELS {
-        let error = session(name).token("").unwrap_err();
+        let error = session(name).find_token("").unwrap_err();
         assert!(matches!(&error, Error::NoToken { .. }) && error.is_usage(), "{error}");
         assert!(error.to_string().contains("give the text of a token"), "{error}");
     }

@@ -75,7 +75,7 @@ pub fn run(job: LensJob) -> Result<ExitCode, Failure> {
     let decoder = session.decoder(&job.method)?;
     let mut pinned = job.pin_ids.clone();
     for text in &job.pin {
-        pinned.push(session.token(text)?);
+        pinned.push(session.find_token(text)?);
     }
     let options = LensOptions {
         layers: job.layers.clone(),
@@ -96,17 +96,13 @@ pub fn run(job: LensJob) -> Result<ExitCode, Failure> {
         check(position, positions)?;
     }
 
-    let label = |id: u32| -> Result<Token, Failure> {
-        let text = String::from_utf8_lossy(&session.model().label(id)?).into_owned();
-        Ok(Token { id, text })
-    };
     let mut seen = Seen {
         model: job.model.source.name().into_owned(),
         decoder: &decoder,
         exit_norm: lens.form().norm.as_str(),
         seed: job.options.sampler.seed,
         layers: lens.layers(),
-        pinned: pinned.iter().map(|&id| label(id)).collect::<Result<_, _>>()?,
+        pinned: pinned.iter().map(|&id| session.token(id)).collect::<Result<_, _>>()?,
         prompt,
         positions: Vec::new(),
         pieces: Vec::new(),
