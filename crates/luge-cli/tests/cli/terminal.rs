@@ -146,7 +146,7 @@ fn layers_are_shown_over_the_width_of_the_terminal() {
     }
     assert!(blocks[0] > blocks[1] && blocks[1] > blocks[2] && blocks[2] > 1, "{blocks:?}");
     // In depth, fewer candidates a layer.
-    let heads = |columns: u16| shown(columns, lens("--position -1")).contains("third");
+    let heads = |columns: u16| shown(columns, lens("--position -1")).contains("#3");
     assert_eq!([heads(40), heads(120)], [false, true]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use luge::{LensPosition, Opinion, Trace};
+use luge::{Candidate, LensPosition, Opinion, Trace};
 use unicode_width::UnicodeWidthStr;
 
 use super::{Seen, table};
@@ -64,7 +64,7 @@ pub fn text(seen: &Seen<'_>, index: usize) -> String {
         });
         let best = best.map_or_else(String::new, |opinion| {
             let prob = percent(opinion.pinned[place].candidate.prob);
-            format!("  at most {prob}, {}", layer_name(seen, opinion.layer))
+            format!("  at most {prob}, in {}", in_words(seen, opinion.layer))
         });
         let _ = writeln!(text, "{name}  {}{ASIDE}{best}{ASIDE:#}", spark(&probs, probs.len()));
     }
@@ -76,9 +76,12 @@ pub fn text(seen: &Seen<'_>, index: usize) -> String {
     text
 }
 
-fn layer_name(seen: &Seen<'_>, layer: usize) -> String {
-    let is_final = seen.layers.last() == Some(&layer);
-    if is_final { "in the final layer".to_owned() } else { format!("in layer {layer}") }
+fn in_words(seen: &Seen<'_>, layer: usize) -> String {
+    if seen.layers.last() == Some(&layer) {
+        "the final layer".to_owned()
+    } else {
+        format!("layer {layer}")
+    }
 }
 
 /// Where it is, what follows, and what was chosen.
@@ -95,66 +98,40 @@ fn head(seen: &Seen<'_>, index: usize, text: &mut String) {
         let _ = write!(text, "; {how} next: {:?}", next.text);
     }
     text.push('\n');
-    let choice = |candidate: &luge::Candidate| {
-        format!("{:?} {}", candidate.token.text, percent(candidate.prob))
-    };
+    let choice =
+        |candidate: &Candidate| format!("{:?} {}", candidate.token.text, percent(candidate.prob));
     let _ = write!(text, "final: {}", choice(&position.before));
     if !seen.decoder.is_identity() {
         let _ = write!(text, "; {}: {}", seen.decoder, choice(&position.after));
     }
-    let depth = position.settling_depth;
-    let _ = writeln!(
-        text,
-        "; settled from {} on",
-        match seen.layers.last() == Some(&depth) {
-            true => "the final layer".to_owned(),
-            false => format!("layer {depth}"),
-        }
-    );
+    let depth = in_words(seen, position.settling_depth);
+    let _ = writeln!(text, "; settled from {depth} on");
     if position.changed() {
         let _ = writeln!(text, "{}", table::change(seen, position));
     }
 }
 
 fn layers(seen: &Seen<'_>) -> Column {
-    let name = |&layer: &usize| {
-        let is_final = seen.layers.last() == Some(&layer);
-        if is_final { "final".to_owned() } else { layer.to_string() }
-    };
-    Column::new("layer", seen.layers.iter().rev().map(name), true)
+    Column::new("layer", seen.layers.iter().rev().map(|&layer| seen.layer_name(layer)), true)
 }
 
 fn numbers(head: &str, position: &LensPosition, number: impl Fn(&Opinion) -> String) -> Column {
     Column::new(head, position.layers.iter().rev().map(number), true)
 }
 
-/// The layers' tokens of a rank.
+/// The layers' tokens of a rank, with their probabilities one below the other.
 fn ranked(position: &LensPosition, rank: usize) -> Column {
-    let cell = |opinion: &Opinion| match opinion.top.get(rank) {
+    let ranked = || position.layers.iter().rev().map(|opinion| opinion.top.get(rank));
+    let widest = ranked().flatten().map(|own| shown(&own.token.text).width()).max();
+    let cell = |own: Option<&Candidate>| match own {
         None => Cell { text: String::new(), prob: None },
         Some(own) => {
-            let token = fit(&shown(&own.token.text), WIDEST);
-            let text = format!("{} {:>4}", token.trim_end(), percent(own.prob));
-            Cell { text, prob: Some(own.prob) }
+            let token = fit(&shown(&own.token.text), widest.unwrap_or(0).min(WIDEST));
+            Cell { text: format!("{token} {:>4}", percent(own.prob)), prob: Some(own.prob) }
         }
     };
-    let mut cells: Vec<Cell> = position.layers.iter().rev().map(cell).collect();
-    // The probabilities one below the other.
-    let widest = cells.iter().map(|cell| cell.text.width()).max().unwrap_or(0);
-    for cell in &mut cells {
-        if let Some((token, prob)) = cell.text.rsplit_once(' ') {
-            let token = token.trim_end().to_owned();
-            let prob = format!("{prob:>4}");
-            cell.text = format!("{} {prob}", fit(&token, widest.saturating_sub(5)));
-        }
-    }
-    let head = match rank {
-        0 => "first".to_owned(),
-        1 => "second".to_owned(),
-        2 => "third".to_owned(),
-        rank => format!("{}th", rank + 1),
-    };
-    Column { head, cells, is_right: false }
+    let cells = ranked().map(cell).collect();
+    Column { head: format!("#{}", rank + 1), cells, is_right: false }
 }
 
 fn pinned(seen: &Seen<'_>, position: &LensPosition, place: usize) -> Column {

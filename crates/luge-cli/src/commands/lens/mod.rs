@@ -55,6 +55,11 @@ impl Seen<'_> {
         }
     }
 
+    /// A layer as it is called.
+    fn layer_name(&self, layer: usize) -> String {
+        if self.layers.last() == Some(&layer) { "final".to_owned() } else { layer.to_string() }
+    }
+
     /// How the exits were read, and how else they could be.
     fn norm(&self) -> String {
         let other = if self.exit_norm == "raw" { " (or final: the logit lens)" } else { "" };

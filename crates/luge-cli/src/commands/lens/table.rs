@@ -118,17 +118,13 @@ fn rows<'a>(seen: &'a Seen<'_>, colored: bool) -> Vec<Row<'a>> {
         }));
     }
     for (index, &layer) in seen.layers.iter().enumerate().rev() {
-        let is_final = index + 1 == seen.layers.len();
-        let name = if is_final { "final".to_owned() } else { layer.to_string() };
-        rows.push(row(&name, move |position, width| {
+        rows.push(row(&seen.layer_name(layer), move |position, width| {
             let Some(top) = position.layers[index].top.first() else { return fit("", width) };
             cell(&top.token, top.prob, width, colored)
         }));
     }
-    let last = seen.layers.last().copied();
-    rows.push(row("settles", move |position, width| {
-        let depth = position.settling_depth;
-        let name = if Some(depth) == last { "final".to_owned() } else { depth.to_string() };
+    rows.push(row("settles", |position, width| {
+        let name = seen.layer_name(position.settling_depth);
         format!("{ASIDE}{name:<width$}{ASIDE:#}")
     }));
     for (place, token) in seen.pinned.iter().enumerate() {
