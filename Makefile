@@ -31,7 +31,7 @@ test: setup-test
 	@$(MAKE) --no-print-directory test-page
 
 # The pages that the built luge writes, in a browser.
-test-page: tests/page/node_modules
+test-page: setup-test build tests/page/node_modules
 	cd tests/page && npm test --silent
 
 tests/page/node_modules: tests/page/package-lock.json

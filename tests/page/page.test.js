@@ -181,7 +181,7 @@ on(
       "final layer ·Vancouver 41.0%",
       "sled ·Victoria 36.0% changed",
       "generated ·Victoria",
-      "settles at layer 6",
+      "settles at the final layer",
       "contrasted with layer 2",
       "lead, in logits −0.28 → +0.50",
       "votes +1.00, carried by layers 4 (+0.75), 2 (+0.25)",
@@ -285,6 +285,22 @@ on(
       "–",
       "–",
     ]);
+  },
+);
+
+// The map once marked any change of a first choice as one of the text.
+on(
+  "a text that goes on with another token than the method's is not changed",
+  () => {
+    const data = small();
+    Object.assign(data.positions[1], { changed: true, before: [3, 0.9], after: [30, 0.5] });
+    Object.assign(data.positions[2], { changed: false, after: data.positions[2].before });
+    return pageOf(data);
+  },
+  {},
+  async (page) => {
+    assert.deepEqual(await texts(head(page, 1)), ["·capital ·is"]);
+    assert.equal(await page.locator(".lens-head .lens-changed, .lens-instead").count(), 0);
   },
 );
 

@@ -3,6 +3,7 @@
 use std::fmt::Arguments;
 use std::io::{self, IsTerminal, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
@@ -77,18 +78,8 @@ pub fn page(text: &str) -> Result<(), Failure> {
         plain = stripped.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
         &plain
     };
-    if io::stdout().is_terminal()
-        && let Some(mut pager) = pager()
-    {
-        let mut input = pager.stdin.take();
-        // Who has seen enough closes it.
-        let written = input.as_mut().map_or(Ok(()), |input| input.write_all(text.as_bytes()));
-        drop(input);
-        pager.wait()?;
-        return match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
-        };
+    if io::stdout().is_terminal() && show_in_pager(text)? {
+        return Ok(());
     }
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -96,8 +87,35 @@ pub fn page(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The user's pager at work, if there is one.
+/// Whether a pager has the terminal, and with it Ctrl-C.
+static PAGING: AtomicBool = AtomicBool::new(false);
+
+/// Whether a pager has the terminal: Ctrl-C is for the pager, then.
+pub fn is_paging() -> bool {
+    PAGING.load(Ordering::Relaxed)
+}
+
+/// Whether a pager has shown a text.
+fn show_in_pager(text: &str) -> Result<bool, Failure> {
+    PAGING.store(true, Ordering::Relaxed);
+    let Some(mut pager) = pager() else {
+        PAGING.store(false, Ordering::Relaxed);
+        return Ok(false);
+    };
+    if let Some(mut input) = pager.stdin.take() {
+        // Who has seen enough closes it; what else goes wrong, its end tells.
+        let _ = input.write_all(text.as_bytes());
+    }
+    let status = pager.wait();
+    PAGING.store(false, Ordering::Relaxed);
+    Ok(status?.success())
+}
+
+/// The user's pager at work, if there is one, and a terminal that it can work on.
 fn pager() -> Option<Child> {
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        return None;
+    }
     let named = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
     let mut words = named.split_whitespace();
     let program = words.next().filter(|&program| program != "cat")?;

@@ -199,6 +199,9 @@ const LENS_PARAMS: [&str; 3] = ["layers", "exit-norm", "exit-softcap"];
 pub fn lens(args: LensArgs) -> Result<LensJob, Failure> {
     let params = &args.method.params.0;
     let layers = params.get("layers").map_or(Ok(LayerSelection::All), str::parse)?;
+    if args.html.is_some() && args.html == args.svg {
+        return Err(Failure::Usage("--html and --svg name the same file: give two".to_owned()));
+    }
     let has_file = args.html.is_some() || args.svg.is_some();
     Ok(LensJob {
         form: params.exit_form()?,

@@ -252,8 +252,19 @@ impl Decoder {
     /// As [`Decoder::apply`].
     pub fn traces(&self, final_logits: &[f32], exits: &mut dyn Exits) -> Result<Vec<Trace>, Error> {
         let mut position = Position { final_logits, exits, purpose: Purpose::Generate };
-        let traces = self.stages.iter().map(|stage| stage.trace(&mut position));
-        traces.filter_map(Result::transpose).collect()
+        let mut traces = Vec::new();
+        for stage in &self.stages {
+            if !stage.is_additive() {
+                // What was added before is no more in the result.
+                for trace in &mut traces {
+                    if let Trace::Votes(votes) = trace {
+                        votes.weight = 0.0;
+                    }
+                }
+            }
+            traces.extend(stage.trace(&mut position)?);
+        }
+        Ok(traces)
     }
 
     /// Limits of what [`Decoder::apply`] gives for these final logits, whatever

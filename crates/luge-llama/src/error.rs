@@ -87,7 +87,7 @@ pub enum Error {
 
     /// The architecture's graph does not show its layers.
     #[error(
-        "the architecture '{architecture}' has no layer taps that luge knows ({missing}): only the method 'greedy' works with it"
+        "the architecture '{architecture}' has no layer taps that luge knows ({missing}): only the method 'greedy' works with it, and no lens"
     )]
     NoTaps {
         /// The architecture, as in `general.architecture`.
@@ -98,7 +98,7 @@ pub enum Error {
 
     /// The architecture's LM head does something that cannot be replayed.
     #[error(
-        "the LM head of architecture '{architecture}' cannot be applied to early layers ({reason}): only the method 'greedy' works with it"
+        "the LM head of architecture '{architecture}' cannot be applied to early layers ({reason}): only the method 'greedy' works with it, and no lens"
     )]
     UnknownHead {
         /// The architecture.

@@ -100,7 +100,7 @@ function lensDepth(
     const colours = chosen();
     const said = ([id, prob]) => [swatch(colours.get(id)), token(data, id), ` ${percent(prob)}`];
     const fact = (name, ...what) => el("div", {}, el("dt", {}, name), el("dd", {}, what));
-    const logits = (number) => (number < 0 ? "−" : "+") + Math.abs(number ?? Infinity).toFixed(2);
+    const logits = (number) => (number < 0 ? "−" : "+") + Math.abs(number).toFixed(2);
     const carrier = ([layer, by]) => `${layer} (${logits(by)})`;
     const [ownLead, lead, votes] = position.margins ?? [];
     return el(
@@ -121,12 +121,20 @@ function lensDepth(
             swatch(colours.get(next)),
             token(data, next),
           ),
-      fact("settles at", `layer ${position.settling_depth}`),
+      fact(
+        "settles at",
+        position.settling_depth === layers.at(-1)
+          ? "the final layer"
+          : `layer ${position.settling_depth}`,
+      ),
       position.contrast == null ? null : fact("contrasted with", `layer ${position.contrast}`),
       position.margins
-        ? fact("lead, in logits", `${logits(ownLead)} → ${logits(lead)}`)
+        ? fact(
+            "lead, in logits",
+            `${logits(ownLead)} → ${lead == null ? "the other ruled out" : logits(lead)}`,
+          )
         : null,
-      position.carried.length
+      votes > 0 && position.carried.length
         ? fact(
             `votes ${logits(votes)}, carried by layers`,
             position.carried.slice(0, 4).map(carrier).join(", "),

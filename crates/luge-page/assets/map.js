@@ -34,6 +34,10 @@ const largest = (lists) => lists.flat().reduce((a, b) => Math.max(a, b), 1e-9);
 const ROW = 22;
 const MARGIN = 3; // cells beyond the edge of the view, for smooth scrolling
 
+// Whether the method put its choice in the final layer's place. A given text may go
+// on with a token that neither chose.
+const isChanged = ({ changed, next, after }) => changed && (next == null || next === after[0]);
+
 // Draws the map into `root`. `onOpen(column, row)` is called for a click or
 // Enter. Returns what the page needs to steer it.
 function lensMap(root, data, { onOpen = () => {} } = {}) {
@@ -42,7 +46,7 @@ function lensMap(root, data, { onOpen = () => {} } = {}) {
   const columns = positions.length;
   const column_width = root.clientWidth < 600 ? 66 : 78;
   const side = 52;
-  const head = positions.some((position) => position.changed) ? 60 : 44;
+  const head = positions.some(isChanged) ? 60 : 44;
   const y = (row) => (rows - 1 - row) * ROW;
 
   let colouring = "probability";
@@ -116,7 +120,7 @@ function lensMap(root, data, { onOpen = () => {} } = {}) {
 
   function key() {
     const item = (sample, text) => el("span", {}, sample, ` ${text}`);
-    const changed = positions.some((position) => position.changed);
+    const changed = positions.some(isChanged);
     return el(
       "p",
       { class: "lens-key" },
@@ -136,11 +140,12 @@ function lensMap(root, data, { onOpen = () => {} } = {}) {
 
   function headCell(column) {
     const position = positions[column];
-    const { next, after, before, generated, changed } = position;
+    const { next, after, before, generated } = position;
+    const changed = isChanged(position);
     const classes = [
       generated && "lens-generated",
       next == null && "lens-guess",
-      changed && (next == null || next === after[0]) && "lens-changed",
+      changed && "lens-changed",
     ];
     return el(
       "div",

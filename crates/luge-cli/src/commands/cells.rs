@@ -1,7 +1,11 @@
 //! Tokens, probabilities and curves in a few characters.
 
+use std::mem;
+
 use anstyle::{Ansi256Color, Color, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::output;
 
 /// The length of the longest bar, in characters.
 pub const BAR: usize = 10;
@@ -11,18 +15,50 @@ pub const BAR: usize = 10;
 const SHADES: [u8; 8] = [236, 238, 23, 30, 37, 73, 116, 152];
 
 /// A token's text on one line: with blanks as they are, unless there is nothing else,
-/// and a sign for what would not show.
+/// and a sign for what would not show, or would turn the line around.
 pub fn shown(text: &str) -> String {
+    if text.width() == 0 {
+        return "∅".to_owned();
+    }
     let blank = !text.is_empty() && text.chars().all(|c| c == ' ');
     let sign = |c: char| match c {
         ' ' if blank => '·',
         '\n' => '⏎',
         '\r' => '␍',
         '\t' => '⇥',
-        c if c.is_control() || c.width().is_none() => char::REPLACEMENT_CHARACTER,
+        c if is_hidden(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     text.chars().map(sign).collect()
+}
+
+/// Whether a character is a control character, or changes the direction of a text.
+pub fn is_hidden(c: char) -> bool {
+    let turns = matches!(c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
+/// A text in lines of the terminal's width, all but the first of them indented.
+pub fn wrapped(text: &str, indent: usize, style: Style) -> String {
+    let width = output::width();
+    let words = text.trim_start_matches(' ');
+    let mut lines = Vec::new();
+    let mut line = " ".repeat(text.len() - words.len());
+    let mut is_begun = false;
+    for word in words.split(' ') {
+        if is_begun && line.width() + 1 + word.width() > width {
+            lines.push(mem::replace(&mut line, " ".repeat(indent)));
+            is_begun = false;
+        }
+        if is_begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_begun = true;
+    }
+    lines.push(line);
+    lines.iter().map(|line| format!("{style}{line}{style:#}\n")).collect()
 }
 
 /// A text in exactly so many columns: cut where it is longer, filled up with blanks
@@ -107,7 +143,8 @@ mod tests {
         assert_eq!(shown(" a b"), " a b");
         assert_eq!(shown("  "), "··");
         assert_eq!(shown("\r\n\tx\u{1b}[31m"), "␍⏎⇥x\u{fffd}[31m");
-        assert_eq!(shown(""), "");
+        assert_eq!(shown("a\u{202e}b"), "a\u{fffd}b");
+        assert_eq!([shown(""), shown("\u{200b}")], ["∅", "∅"]);
     }
 
     #[test]

@@ -36,6 +36,9 @@ fn session(job: &ModelJob) -> Result<Session, Failure> {
     let session = Session::new(&model, &job.session)?;
     let flag = session.interrupt();
     let handler = move || {
+        if output::is_paging() {
+            return;
+        }
         // The second time, whatever is still running does not listen.
         if flag.swap(true, Ordering::Relaxed) {
             if output::is_watched() {

@@ -1,5 +1,8 @@
 //! What is different on a terminal.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use rexpect::process::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 
@@ -145,9 +148,16 @@ fn layers_are_shown_over_the_width_of_the_terminal() {
         assert!(widest <= usize::from(columns) && widest + 15 > usize::from(columns), "{table}");
     }
     assert!(blocks[0] > blocks[1] && blocks[1] > blocks[2] && blocks[2] > 1, "{blocks:?}");
-    // In depth, fewer candidates a layer.
-    let heads = |columns: u16| shown(columns, lens("--position -1")).contains("#3");
-    assert_eq!([heads(40), heads(120)], [false, true]);
+    // In depth fewer candidates a layer, and then fewer columns behind them.
+    let depth = |columns: u16, flags: &str| {
+        let text = shown(columns, lens(flags));
+        let widest = text.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!(widest <= usize::from(columns), "{text}");
+        ["#1 ", "#3 ", "vote", "of 5 shown"].map(|part| text.contains(part))
+    };
+    assert_eq!(depth(120, "--position -1"), [true, true, true, false]);
+    assert_eq!(depth(70, "--position -1"), [true, false, true, true]);
+    assert_eq!(depth(40, "--position -1 --pin-ids 9"), [true, false, false, true]);
 }
 
 #[test]
@@ -159,15 +169,53 @@ fn a_table_goes_through_the_pager_and_data_do_not() {
     assert!(paged("text", "sed s/^/>>/").contains(">>position 0"));
     assert!(!paged("csv", "sed s/^/>>/").contains(">>"));
     // Without it, the table is shown all the same.
-    for pager in ["", "cat", "no-such-pager"] {
+    for pager in ["", "cat", "no-such-pager", "false"] {
         assert!(paged("text", pager).contains("position 0"), "{pager:?}");
     }
 }
 
+/// Ctrl-C is the pager's own, however often: ended by it, luge left the terminal to a
+/// pager that no one waited for.
+#[test]
+fn ctrl_c_in_the_pager_is_the_pagers() {
+    let folder = tempfile::tempdir().unwrap();
+    let pager = folder.path().join("pager");
+    // Shows what it gets, and then waits for a line, whatever comes.
+    let script = "#!/bin/sh\ntrap 'echo caught' INT\ncat\necho ready\n\
+                  until read line </dev/tty; do :; done\necho \"read $line\"\n";
+    fs::write(&pager, script).unwrap();
+    fs::set_permissions(&pager, PermissionsExt::from_mode(0o755)).unwrap();
+    let lens = lens(model("llama")).flags("--color never").arg(PROMPT);
+    let command = lens.env("PAGER", &pager).into_command();
+    let mut session = spawn_command(command, Some(60_000)).unwrap();
+    session.exp_string("position 0").unwrap();
+    session.exp_string("ready").unwrap();
+    for _ in 0..3 {
+        session.send_control('c').unwrap();
+        session.exp_string("caught").unwrap();
+    }
+    session.send_line("enough").unwrap();
+    session.exp_string("read enough").unwrap();
+    session.exp_eof().unwrap();
+    let status = session.process().wait().unwrap();
+    assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+}
+
+#[test]
+fn a_dumb_terminal_has_no_pager() {
+    let lens = lens(model("llama")).flags("--color never").arg(PROMPT);
+    let text = shown(80, lens.env("PAGER", "sed s/^/>>/").env("TERM", "dumb"));
+    assert!(text.contains("position 0") && !text.contains(">>"), "{text}");
+}
+
 #[test]
 fn looking_shows_how_far_it_is() {
-    let text = shown(100, lens(model("llama")).env("PAGER", "cat").arg(" w5 w17 w3".repeat(30)));
+    let lens = lens(model("llama")).flags("--color never").arg(" w5 w17 w3".repeat(30));
+    let text = shown(100, lens.env("PAGER", "cat"));
     assert!(text.contains("looking at positions"), "{text:?}");
+    // And is gone where the table begins.
+    let (_, table) = text.split_once("position 0").unwrap();
+    assert!(!table.contains("looking"), "{text:?}");
 }
 
 #[test]

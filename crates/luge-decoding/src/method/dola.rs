@@ -166,6 +166,12 @@ impl Stage for DolaStage {
         Ok(())
     }
 
+    /// It takes logits of the premature layer away, unless an early mature layer
+    /// replaces what it receives.
+    fn is_additive(&self) -> bool {
+        self.settings.mature.is_none()
+    }
+
     fn trace(&self, position: &mut Position<'_>) -> Result<Option<Trace>, Error> {
         Ok(Some(Trace::Contrast { layer: self.choose(position)? }))
     }

@@ -118,6 +118,12 @@ pub trait Stage: fmt::Debug + Send + Sync {
     /// [`Error::Exits`] and [`Error::NotANumber`].
     fn apply(&self, position: &mut Position<'_>, current: &mut [f32]) -> Result<(), Error>;
 
+    /// Whether what the stages before it added to a token's logit is in its result as
+    /// well, as added, for the tokens that it keeps.
+    fn is_additive(&self) -> bool {
+        self.is_identity()
+    }
+
     /// How the result of [`Stage::apply`] comes from the layers, for people who
     /// look; `None` where there is nothing to tell.
     ///

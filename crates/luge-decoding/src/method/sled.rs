@@ -212,6 +212,11 @@ impl Stage for SledStage {
         Ok(())
     }
 
+    /// A step adds to the logits it receives.
+    fn is_additive(&self) -> bool {
+        true
+    }
+
     /// The layers' votes m(n,i), as shares of all of them.
     fn trace(&self, position: &mut Position<'_>) -> Result<Option<Trace>, Error> {
         if self.settings.rate == 0.0 {

@@ -124,9 +124,12 @@ fn margins(last: &[f32], decoded: &[f32], choice: Choice, traces: &[Trace]) -> O
     let Choice { before, after } = choice;
     let ahead =
         |logits: &[f32]| f64::from(logits[after as usize]) - f64::from(logits[before as usize]);
+    // A method gives what it rules out a floor, below all others.
+    let floor = decoded.iter().copied().fold(f32::INFINITY, f32::min);
+    let is_out = decoded[before as usize] <= floor;
     (after != before).then(|| Margins {
         final_layer: ahead(last),
-        method: ahead(decoded),
+        method: if is_out { f64::INFINITY } else { ahead(decoded) },
         votes: traces.iter().map(|trace| votes(trace, choice)).sum(),
     })
 }

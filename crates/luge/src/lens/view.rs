@@ -1,6 +1,6 @@
 //! What there is to see at a position.
 
-use luge_decoding::Trace;
+use luge_decoding::{Trace, Votes};
 use serde::Serialize;
 
 /// A token.
@@ -68,7 +68,8 @@ pub struct TokenPath {
 pub struct Margins {
     /// In the final layer.
     pub final_layer: f64,
-    /// In the method's output, before penalties and luck; infinite where that rules out the final layer's choice.
+    /// In the method's output, before penalties and luck; infinite where the method ruled
+    /// out the final layer's choice.
     pub method: f64,
     /// What the layers' votes gave it, of the difference between these two. 0 for a
     /// method without votes.
@@ -112,18 +113,32 @@ impl LensPosition {
         self.before.token.id != self.after.token.id
     }
 
-    /// Where the method voted, or the first stage of it that does: the layers that
-    /// speak for the change, and what each added to the lead of the method's choice, in
-    /// logits, the largest first. See [`Votes::carried`](luge_decoding::Votes).
-    pub fn carried(&self) -> Vec<(usize, f64)> {
-        let (before, after) = (self.before.token.id, self.after.token.id);
-        let votes = self.traces.iter().find_map(|trace| match trace {
+    /// How the layers voted on what follows, where the method has them vote: all of its
+    /// stages together, as [`Votes::merged`].
+    pub fn votes(&self) -> Option<Votes> {
+        let votes = self.traces.iter().filter_map(|trace| match trace {
             Trace::Votes(votes) => Some(votes),
             Trace::Contrast { .. } => None,
         });
-        votes.map_or_else(Vec::new, |votes| {
-            let carried = votes.carried(before, after).into_iter();
-            carried.map(|(layer, share)| (layer, votes.weight * share)).collect()
+        Votes::merged(&votes.collect::<Vec<_>>())
+    }
+
+    /// The layer that the method contrasted with, where it did; the last of several.
+    pub fn contrast(&self) -> Option<usize> {
+        self.traces.iter().rev().find_map(|trace| match trace {
+            &Trace::Contrast { layer } => Some(layer),
+            Trace::Votes(_) => None,
         })
+    }
+
+    /// The layers whose votes speak for a change, and what each added to the lead of the
+    /// method's choice, in logits, the largest first.
+    pub fn carried(&self) -> Vec<(usize, f64)> {
+        let (before, after) = (self.before.token.id, self.after.token.id);
+        let Some(votes) = self.votes().filter(|votes| votes.weight > 0.0) else {
+            return Vec::new();
+        };
+        let carried = votes.carried(before, after).into_iter();
+        carried.map(|(layer, share)| (layer, votes.weight * share)).collect()
     }
 }

@@ -4,7 +4,7 @@
 use std::io;
 
 use luge::lens::Candidate;
-use luge::{LensPosition, Opinion, Trace};
+use luge::{LensPosition, Opinion, Votes};
 use serde::Serialize;
 
 use super::Seen;
@@ -24,15 +24,24 @@ struct Row<'a> {
     generated: bool,
     /// What the final layer and the method chose.
     before_id: u32,
+    before: &'a str,
+    before_prob: f64,
     after_id: u32,
+    after: &'a str,
+    after_prob: f64,
+    changed: bool,
+    margin_final_layer: Option<f64>,
+    margin_method: Option<f64>,
+    margin_votes: Option<f64>,
     settling_depth: usize,
     layer: usize,
     entropy: f64,
     jsd_to_final: f64,
     /// Whether the method contrasted with this layer.
     contrasted: bool,
-    /// The layer's share of the vote.
+    /// The layer's share of the vote, and what it gave the change, in logits.
     layer_vote: Option<f64>,
+    carried: Option<f64>,
     /// `top` or `pinned`.
     kind: &'static str,
     rank: usize,
@@ -47,12 +56,13 @@ pub fn print(seen: &Seen<'_>) -> Result<(), Failure> {
     let method = format!("{:#}", seen.decoder);
     let mut out = csv::Writer::from_writer(io::stdout().lock());
     for position in seen.chosen() {
+        let at = At { position, votes: position.votes(), carried: position.carried() };
         for opinion in &position.layers {
             let tops = opinion.top.iter().enumerate().map(|(index, top)| ("top", index + 1, top));
             let pinned = opinion.pinned.iter();
             let pinned = pinned.map(|pinned| ("pinned", pinned.rank, &pinned.candidate));
             for token in tops.chain(pinned) {
-                out.serialize(row(seen, &method, position, opinion, token)).map_err(failed)?;
+                out.serialize(row(seen, &method, &at, opinion, token)).map_err(failed)?;
             }
         }
     }
@@ -60,27 +70,26 @@ pub fn print(seen: &Seen<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A position, with what is told of it as a whole.
+struct At<'a> {
+    position: &'a LensPosition,
+    votes: Option<Votes>,
+    carried: Vec<(usize, f64)>,
+}
+
 fn row<'a>(
     seen: &'a Seen<'_>,
     method: &'a str,
-    position: &'a LensPosition,
+    at: &At<'a>,
     opinion: &Opinion,
     (kind, rank, candidate): (&'static str, usize, &'a Candidate),
 ) -> Row<'a> {
+    let At { position, votes, carried } = at;
     let layer = opinion.layer;
     let id = candidate.token.id;
-    let (mut layer_vote, mut vote, mut contrasted) = (None, None, false);
-    for trace in &position.traces {
-        match trace {
-            Trace::Votes(votes) => {
-                let shares = votes.layers.binary_search(&layer).map(|place| &votes.shares[place]);
-                layer_vote = shares.ok().map(|shares| shares.iter().sum());
-                let place = votes.tokens.iter().position(|&token| token == id);
-                vote = place.zip(shares.ok()).map(|(place, shares)| shares[place]);
-            }
-            Trace::Contrast { layer: contrast } => contrasted = *contrast == layer,
-        }
-    }
+    let votes = votes.as_ref();
+    let place = votes.and_then(|votes| votes.layers.binary_search(&layer).ok());
+    let carried = carried.iter().find(|(own, _)| *own == layer);
     Row {
         model: &seen.model,
         method,
@@ -92,19 +101,30 @@ fn row<'a>(
         next: position.next.as_ref().map(|next| next.text.as_str()),
         generated: position.generated,
         before_id: position.before.token.id,
+        before: &position.before.token.text,
+        before_prob: position.before.prob,
         after_id: position.after.token.id,
+        after: &position.after.token.text,
+        after_prob: position.after.prob,
+        changed: position.changed(),
+        margin_final_layer: position.margins.map(|margins| margins.final_layer),
+        margin_method: position.margins.map(|margins| margins.method),
+        margin_votes: position.margins.map(|margins| margins.votes),
         settling_depth: position.settling_depth,
         layer,
         entropy: opinion.entropy,
         jsd_to_final: opinion.jsd_to_final,
-        contrasted,
-        layer_vote,
+        contrasted: position.contrast() == Some(layer),
+        layer_vote: votes.zip(place).map(|(votes, place)| votes.shares[place].iter().sum()),
+        carried: carried.map(|(_, by)| *by),
         kind,
         rank,
         id,
         text: &candidate.token.text,
         prob: candidate.prob,
-        vote,
+        vote: votes
+            .filter(|votes| place.is_some() && votes.tokens.contains(&id))
+            .map(|votes| votes.share(layer, id)),
     }
 }
 

@@ -1,12 +1,14 @@
 //! One position in depth: a row a layer.
 
 use std::fmt::Write;
+use std::io::{self, IsTerminal};
 
-use luge::{Candidate, LensPosition, Opinion, Trace};
+use anstyle::Style;
+use luge::{Candidate, LensPosition, Opinion};
 use unicode_width::UnicodeWidthStr;
 
 use super::{Seen, table};
-use crate::commands::cells::{bar, fit, percent, shade, shown, spark, tail};
+use crate::commands::cells::{bar, fit, percent, shade, shown, spark, tail, wrapped};
 use crate::output::{self, ASIDE, HEADING};
 
 /// The widest a token is shown, in characters.
@@ -37,16 +39,25 @@ pub fn text(seen: &Seen<'_>, index: usize) -> String {
         numbers("JSD", position, |opinion| format!("{:.3}", opinion.jsd_to_final)),
     ];
     behind.extend((0..seen.pinned.len()).map(|place| pinned(seen, position, place)));
-    behind.extend(position.traces.iter().map(|trace| traced(trace, seen)));
+    behind.extend(voted(seen, position));
+    behind.extend(contrasted(seen, position));
     let width = |columns: &[Column]| columns.iter().map(|own| own.width() + 2).sum::<usize>();
     let most = position.layers.iter().map(|opinion| opinion.top.len()).max().unwrap_or(0);
-    for rank in 0..most {
-        let column = ranked(position, rank);
-        let taken = width(&columns) + column.width() + width(&behind);
-        if rank > 0 && taken > output::width() {
+    // A file is as wide as it has to be.
+    let room = if io::stdout().is_terminal() { output::width() } else { usize::MAX };
+    let first = if most > 0 { ranked(position, 0).width() + 2 } else { 0 };
+    // Where it is narrow, the last go first: their curves are shown below.
+    while behind.len() > 2 && width(&columns) + first + width(&behind) - 2 > room {
+        behind.pop();
+    }
+    let mut shown = 0;
+    while shown < most {
+        let column = ranked(position, shown);
+        if shown > 0 && width(&columns) + column.width() + width(&behind) > room {
             break;
         }
         columns.push(column);
+        shown += 1;
     }
     columns.extend(behind);
     write_table(&columns, &mut text);
@@ -68,11 +79,15 @@ pub fn text(seen: &Seen<'_>, index: usize) -> String {
         });
         let _ = writeln!(text, "{name}  {}{ASIDE}{best}{ASIDE:#}", spark(&probs, probs.len()));
     }
-    let _ = writeln!(
-        text,
-        "{ASIDE}in nats: entropy, and Jensen–Shannon divergence to the final layer as DoLa has it; {}{ASIDE:#}",
+    if shown < most {
+        let note = format!("{shown} of {most} shown: a wider terminal, or --format json, has all");
+        text.push_str(&wrapped(&note, 0, ASIDE));
+    }
+    let legend = format!(
+        "in nats: entropy, and Jensen–Shannon divergence to the final layer as DoLa has it; {}",
         seen.norm()
     );
+    text.push_str(&wrapped(&legend, 0, ASIDE));
     text
 }
 
@@ -87,27 +102,23 @@ fn in_words(seen: &Seen<'_>, layer: usize) -> String {
 /// Where it is, what follows, and what was chosen.
 fn head(seen: &Seen<'_>, index: usize, text: &mut String) {
     let position = &seen.positions[index];
-    let _ = write!(
-        text,
-        "{HEADING}Position {}{HEADING:#}, after {:?}",
-        position.position,
-        tail(&seen.text_to(index), 40)
-    );
+    let place = tail(&seen.text_to(index), 40);
+    let mut line = format!("Position {}, after {place:?}", position.position);
     if let Some(next) = &position.next {
         let how = if position.generated { "generated" } else { "given" };
-        let _ = write!(text, "; {how} next: {:?}", next.text);
+        let _ = write!(line, "; {how} next: {:?}", next.text);
     }
-    text.push('\n');
+    text.push_str(&wrapped(&line, 0, HEADING));
     let choice =
         |candidate: &Candidate| format!("{:?} {}", candidate.token.text, percent(candidate.prob));
-    let _ = write!(text, "final: {}", choice(&position.before));
+    let mut line = format!("final: {}", choice(&position.before));
     if !seen.decoder.is_identity() {
-        let _ = write!(text, "; {}: {}", seen.decoder, choice(&position.after));
+        let _ = write!(line, "; {}: {}", seen.decoder, choice(&position.after));
     }
-    let depth = in_words(seen, position.settling_depth);
-    let _ = writeln!(text, "; settled from {depth} on");
+    let _ = write!(line, "; settled from {} on", in_words(seen, position.settling_depth));
+    text.push_str(&wrapped(&line, 0, Style::new()));
     if position.changed() {
-        let _ = writeln!(text, "{}", table::change(seen, position));
+        text.push_str(&wrapped(&table::change(seen, position), 5, Style::new()));
     }
 }
 
@@ -143,26 +154,25 @@ fn pinned(seen: &Seen<'_>, position: &LensPosition, place: usize) -> Column {
     Column::new(head.trim_end(), position.layers.iter().rev().map(cell), false)
 }
 
-/// What the method took from each layer.
-fn traced(trace: &Trace, seen: &Seen<'_>) -> Column {
-    match trace {
-        Trace::Votes(votes) => {
-            let shares = votes.of_layers();
-            let largest = shares.iter().copied().fold(0.0, f64::max);
-            let cell = |layer: &usize| match votes.layers.binary_search(layer) {
-                Ok(place) if largest > 0.0 => {
-                    let share = shares[place];
-                    format!("{} {:>4}", bar(share / largest), percent(share))
-                }
-                _ => String::new(),
-            };
-            Column::new("vote", seen.layers.iter().rev().map(cell), false)
+/// Each layer's share of the vote.
+fn voted(seen: &Seen<'_>, position: &LensPosition) -> Option<Column> {
+    let votes = position.votes()?;
+    let shares = votes.of_layers();
+    let largest = shares.iter().copied().fold(0.0, f64::max);
+    let cell = |layer: &usize| match votes.layers.binary_search(layer) {
+        Ok(place) if largest > 0.0 => {
+            format!("{} {:>4}", bar(shares[place] / largest), percent(shares[place]))
         }
-        Trace::Contrast { layer } => {
-            let cell = |own: &usize| if own == layer { "◂".to_owned() } else { String::new() };
-            Column::new("contrasted", seen.layers.iter().rev().map(cell), false)
-        }
-    }
+        _ => String::new(),
+    };
+    Some(Column::new("vote", seen.layers.iter().rev().map(cell), false))
+}
+
+/// The layer that the method contrasted with.
+fn contrasted(seen: &Seen<'_>, position: &LensPosition) -> Option<Column> {
+    let layer = position.contrast()?;
+    let cell = |&own: &usize| if own == layer { "◂".to_owned() } else { String::new() };
+    Some(Column::new("contrasted", seen.layers.iter().rev().map(cell), false))
 }
 
 impl Column {

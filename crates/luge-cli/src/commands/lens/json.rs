@@ -1,7 +1,7 @@
 //! Everything shown as one JSON object.
 
 use luge::lens::{Margins, Token};
-use luge::{Decoder, LensPosition, Opinion, Trace};
+use luge::{Decoder, LensPosition, Opinion, Votes};
 use serde::Serialize;
 
 use super::Seen;
@@ -21,7 +21,7 @@ struct LensObject<'a> {
     settling_depth: Vec<usize>,
     pinned: &'a [Token],
     layers: Vec<LayerObject<'a>>,
-    votes: Vec<VotesObject<'a>>,
+    votes: Vec<VotesObject>,
     contrasts: Vec<ContrastObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completion: Option<CompletionObject<'a>>,
@@ -63,16 +63,16 @@ struct OpinionObject<'a> {
 }
 
 #[derive(Serialize)]
-struct VotesObject<'a> {
+struct VotesObject {
     position: usize,
-    token_ids: &'a [u32],
-    layers: Vec<SharesObject<'a>>,
+    token_ids: Vec<u32>,
+    layers: Vec<SharesObject>,
 }
 
 #[derive(Serialize)]
-struct SharesObject<'a> {
+struct SharesObject {
     layer: usize,
-    shares: &'a [f64],
+    shares: Vec<f64>,
 }
 
 #[derive(Serialize)]
@@ -90,22 +90,15 @@ pub fn print(seen: &Seen<'_>) -> Result<(), Failure> {
             .map(|seen| OpinionObject { position: seen.position, opinion: &seen.layers[row] })
             .collect(),
     };
-    let mut votes = Vec::new();
-    let mut contrasts = Vec::new();
-    for seen in chosen {
-        let position = seen.position;
-        for trace in &seen.traces {
-            match trace {
-                Trace::Votes(own) => {
-                    let layers = own.layers.iter().zip(&own.shares);
-                    let layers =
-                        layers.map(|(&layer, shares)| SharesObject { layer, shares }).collect();
-                    votes.push(VotesObject { position, token_ids: &own.tokens, layers });
-                }
-                &Trace::Contrast { layer } => contrasts.push(ContrastObject { position, layer }),
-            }
-        }
-    }
+    let votes = chosen.iter().filter_map(|seen| {
+        let Votes { tokens, layers, shares, .. } = seen.votes()?;
+        let layers = layers.into_iter().zip(shares);
+        let layers = layers.map(|(layer, shares)| SharesObject { layer, shares }).collect();
+        Some(VotesObject { position: seen.position, token_ids: tokens, layers })
+    });
+    let contrasts = chosen.iter().filter_map(|seen| {
+        Some(ContrastObject { position: seen.position, layer: seen.contrast()? })
+    });
     print_json(&LensObject {
         model: &seen.model,
         method: seen.decoder,
@@ -116,8 +109,8 @@ pub fn print(seen: &Seen<'_>) -> Result<(), Failure> {
         settling_depth: chosen.iter().map(|seen| seen.settling_depth).collect(),
         pinned: &seen.pinned,
         layers: seen.layers.iter().enumerate().map(layer).collect(),
-        votes,
-        contrasts,
+        votes: votes.collect(),
+        contrasts: contrasts.collect(),
         completion: seen.generated.as_ref().map(|own| CompletionObject::new(&own.completion)),
     })
 }

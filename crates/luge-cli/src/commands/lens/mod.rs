@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use luge::lens::Token;
 use luge::{Completion, Decoder, FinishReason, Lens, LensOptions, LensPosition, Session};
 
-use super::{counted, session, tokens};
+use super::{session, tokens};
 use crate::args::LensFormat;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::output::{self, marked};
@@ -92,13 +92,14 @@ pub fn run(job: LensJob) -> Result<ExitCode, Failure> {
     let lens = session.lens(&decoder, &options)?;
     let prompt = tokens(&session, &job.prompt)?;
     let room = match job.options.max_tokens {
-        Some(0) => Some(prompt.len()),
+        Some(0) => prompt.len(),
         // The last token is generated, and never looked behind.
-        Some(most) => Some((prompt.len() + most - 1).min(session.ctx_size())),
-        None => None,
+        Some(most) => (prompt.len() + most - 1).min(session.ctx_size()),
+        None => session.ctx_size(),
     };
-    if let (Some(position), Some(positions)) = (job.position, room) {
-        check(position, positions)?;
+    // Counted from the end, it may be in a text that ends early.
+    if let Some(position) = job.position {
+        check(position, room)?;
     }
 
     let mut seen = Seen {
@@ -147,9 +148,10 @@ fn check(position: i64, positions: usize) -> Result<usize, Failure> {
     let from_front = if position < 0 { position + positions as i64 } else { position };
     let index = usize::try_from(from_front).ok().filter(|&index| index < positions);
     index.ok_or_else(|| {
-        let there = counted(positions, "position");
-        let last = positions.saturating_sub(1);
-        Failure::Usage(format!("--position {position}: there is {there}, 0 to {last}"))
+        Failure::Usage(match positions {
+            0 | 1 => format!("--position {position}: the text has position 0 alone"),
+            _ => format!("--position {position}: the text has positions 0 to {}", positions - 1),
+        })
     })
 }
 

@@ -1,16 +1,17 @@
 //! From what was seen to the data of a page or a picture.
 
-use luge::{LensPosition, Trace};
+use luge::LensPosition;
 use luge_page::{LensPage, Position, Votes};
 
 use super::Seen;
-use crate::commands::cells::tail;
+use crate::commands::cells::{is_hidden, tail};
 
 pub fn of(seen: &Seen<'_>) -> LensPage {
     let mut page = LensPage {
         title: title(seen),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        model: seen.model.clone(),
+        // Whoever is sent the page need not know where the model lies here.
+        model: seen.model.rsplit(['/', '\\']).next().unwrap_or(&seen.model).to_owned(),
         method: format!("{:#}", seen.decoder),
         method_name: seen.decoder.to_string(),
         exit_norm: seen.exit_norm.to_owned(),
@@ -34,24 +35,17 @@ pub fn of(seen: &Seen<'_>) -> LensPage {
 /// The prompt, or its end where it is long.
 fn title(seen: &Seen<'_>) -> String {
     let end = seen.prompt.len().min(seen.positions.len());
-    end.checked_sub(1).map_or_else(String::new, |last| tail(&seen.text_to(last), 100))
+    end.checked_sub(1)
+        .map_or_else(String::new, |last| tail(&seen.text_to(last), 100))
+        .replace(is_hidden, "\u{fffd}")
 }
 
 fn position(seen: &LensPosition) -> Position {
-    let mut votes = None;
-    let mut contrast = None;
-    for trace in &seen.traces {
-        match trace {
-            Trace::Votes(own) => {
-                votes = Some(Votes {
-                    tokens: own.tokens.clone(),
-                    layers: own.layers.clone(),
-                    shares: own.shares.clone(),
-                });
-            }
-            Trace::Contrast { layer } => contrast = Some(*layer),
-        }
-    }
+    let votes = seen.votes().map(|own| Votes {
+        tokens: own.tokens,
+        layers: own.layers,
+        shares: own.shares,
+    });
     let pinned = seen.layers.first().map_or(0, |opinion| opinion.pinned.len());
     let rank = |pin: usize| seen.layers.iter().map(|opinion| opinion.pinned[pin].rank).collect();
     let top =
@@ -74,7 +68,7 @@ fn position(seen: &LensPosition) -> Position {
         paths: seen.paths.iter().map(path).collect(),
         ranks: (0..pinned).map(rank).collect(),
         votes,
-        contrast,
+        contrast: seen.contrast(),
         margins: seen.margins.map(|own| [own.final_layer, own.method, own.votes]),
         carried: seen.carried(),
     }

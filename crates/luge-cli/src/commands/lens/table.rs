@@ -4,12 +4,13 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use anstyle::Style;
+use luge::LensPosition;
 use luge::lens::Token;
-use luge::{LensPosition, Trace};
 use unicode_width::UnicodeWidthStr;
 
 use super::Seen;
-use crate::commands::cells::{fit, percent, shade, shown, spark};
+use crate::commands::cells::{fit, percent, shade, shown, spark, wrapped};
 use crate::commands::counted;
 use crate::output::{self, ASIDE, CHANGED, HEADING};
 
@@ -99,7 +100,11 @@ impl<'a> Table<'a> {
 
 fn rows<'a>(seen: &'a Seen<'_>, colored: bool) -> Vec<Row<'a>> {
     let mut rows = vec![
-        row("position", |position, width| format!("{ASIDE}{:<width$}{ASIDE:#}", position.position)),
+        row("position", |position, width| {
+            let mark = if position.generated { "*" } else { "" };
+            let number = format!("{}{mark}", position.position);
+            format!("{ASIDE}{number:<width$}{ASIDE:#}")
+        }),
         row("token", |position, width| {
             format!("{HEADING}{}{HEADING:#}", fit(&shown(&position.token.text), width))
         }),
@@ -158,7 +163,7 @@ fn generated(seen: &Seen<'_>, text: &mut String) {
     let Some(generated) = &seen.generated else { return };
     let _ = writeln!(text, "{}\n", generated.shown.trim_matches('\n'));
     for position in seen.positions.iter().filter(|own| own.generated && own.changed()) {
-        let _ = writeln!(text, "{}", change(seen, position));
+        text.push_str(&wrapped(&change(seen, position), 5, Style::new()));
     }
     let tokens = counted(generated.completion.tokens.len(), "token");
     let changed = generated.completion.changed.len();
@@ -172,33 +177,33 @@ fn generated(seen: &Seen<'_>, text: &mut String) {
 /// What became of the final layer's choice, and whose doing it was.
 pub fn change(seen: &Seen<'_>, position: &LensPosition) -> String {
     let (after, before) = (&position.after.token.text, &position.before.token.text);
-    let mut text = format!(
-        "{HEADING}{:>4}{HEADING:#} {CHANGED}{after:?}{CHANGED:#} in place of {before:?}",
-        position.position
-    );
-    let Some(margins) = position.margins else { return text };
-    let _ = write!(
-        text,
-        ": {:+.2} in the final layer, {:+.2} by {}",
-        margins.final_layer, margins.method, seen.decoder
-    );
-    let carried = position.carried();
-    if !carried.is_empty() {
-        let layers = carried.iter().take(CARRIERS);
-        let layers: Vec<_> = layers.map(|(layer, by)| format!("{layer} ({by:+.2})")).collect();
-        let more = if carried.len() > CARRIERS { ", …" } else { "" };
-        let _ = write!(
-            text,
-            "; votes {:+.2}, carried by {} {}{more}",
-            margins.votes,
-            if carried.len() == 1 { "layer" } else { "layers" },
-            layers.join(", "),
-        );
-    }
-    for trace in &position.traces {
-        if let Trace::Contrast { layer } = trace {
-            let _ = write!(text, "; contrasted with layer {layer}");
+    let mut text = format!("{:>4} {after:?} in place of {before:?}", position.position);
+    if let Some(margins) = position.margins {
+        let _ = write!(text, ": {:+.2} in the final layer, ", margins.final_layer);
+        let _ = match margins.method.is_finite() {
+            true => write!(text, "{:+.2} by {}", margins.method, seen.decoder),
+            false => write!(text, "the other ruled out by {}", seen.decoder),
+        };
+        // What would round to nothing is no carrier.
+        let carried = position.carried().into_iter().filter(|(_, by)| *by >= 0.005);
+        let carried: Vec<_> = carried.collect();
+        if margins.votes >= 0.005 && !carried.is_empty() {
+            let layers = carried.iter().take(CARRIERS);
+            let layers: Vec<_> = layers.map(|(layer, by)| format!("{layer} ({by:+.2})")).collect();
+            let _ = write!(
+                text,
+                "; votes {:+.2}, carried by {} {}{}",
+                margins.votes,
+                if carried.len() == 1 { "layer" } else { "layers" },
+                layers.join(", "),
+                if carried.len() > CARRIERS { ", …" } else { "" },
+            );
+        } else if position.votes().is_some_and(|votes| votes.weight > 0.0) {
+            let _ = write!(text, "; votes {:+.2}: not the layers' doing", margins.votes);
         }
+    }
+    if let Some(layer) = position.contrast() {
+        let _ = write!(text, "; contrasted with layer {layer}");
     }
     text
 }
@@ -218,9 +223,8 @@ fn legend(seen: &Seen<'_>, text: &mut String) {
         true => String::new(),
         false => format!("; {} changes {changed} of {}", seen.decoder, seen.positions.len()),
     };
-    let _ = writeln!(
-        text,
-        "{ASIDE}each layer's first choice for the next token{method}; {}{ASIDE:#}",
-        seen.norm()
-    );
+    let generated = if seen.generated.is_some() { "; *: what follows was generated" } else { "" };
+    let legend =
+        format!("each layer's first choice for the next token{method}; {}{generated}", seen.norm());
+    text.push_str(&wrapped(&legend, 0, ASIDE));
 }
