@@ -299,7 +299,7 @@ fn a_pinned_token_is_found_by_its_text() {
 }
 
 /// The most memory that a program has had when it begins to print, in kilobytes.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "atlas"))]
 fn peak_memory(luge: Luge) -> u64 {
     use std::io::Read;
     let mut child = luge.flags("--format json --html /dev/null").spawn();
