@@ -65,7 +65,7 @@ export async function opened(html, { hash = "", ...options } = {}) {
   const address = pathToFileURL(file).href;
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(5000);
+  page.setDefaultTimeout(30000);
   const wrong = [];
   page.on(
     "console",
