@@ -102,6 +102,14 @@ pub struct Votes {
     pub shares: Vec<Vec<f64>>,
 }
 
+/// Whether a character is no text: a control character, one that turns the rest of a
+/// line around, or none at all.
+pub fn is_unprintable(c: char) -> bool {
+    let turns = matches!(c,
+        '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{FFFE}' | '\u{FFFF}')
+}
+
 /// Four digits: more than one sees.
 fn short(number: f64) -> f64 {
     format!("{number:.3e}").parse().unwrap_or(number)

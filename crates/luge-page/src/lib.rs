@@ -40,6 +40,6 @@ mod data;
 mod html;
 mod svg;
 
-pub use data::{LensPage, Position, Votes};
+pub use data::{LensPage, Position, Votes, is_unprintable};
 pub use html::html;
 pub use svg::svg;

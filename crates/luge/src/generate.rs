@@ -159,9 +159,7 @@ impl Session {
         options: &GenerateOptions,
     ) -> Result<Generation<'a>, Error> {
         let (&last, before) = prompt.split_last().ok_or(Error::EmptyPrompt)?;
-        if *decoder.shape() != self.shape() {
-            return Err(Error::OtherModel);
-        }
+        self.check_decoder(decoder)?;
         self.check_room("the prompt", prompt.len())?;
         let biased = options.sampler.logit_bias.iter().map(|(token, _)| token);
         prompt.iter().chain(biased).try_for_each(|&token| self.model().check_token(token))?;

@@ -149,10 +149,16 @@ impl Session {
     /// architecture does not let them be read; otherwise as
     /// [`luge_llama::Context::set_exits`].
     pub fn prepare(&mut self, decoder: &Decoder) -> Result<(), Error> {
-        if *decoder.shape() != self.shape() {
-            return Err(Error::OtherModel);
-        }
+        self.check_decoder(decoder)?;
         self.set_exits(decoder.plan())
+    }
+
+    /// Whether a decoder was bound to a model of this shape.
+    ///
+    /// # Errors
+    /// [`Error::OtherModel`].
+    pub(crate) fn check_decoder(&self, decoder: &Decoder) -> Result<(), Error> {
+        if *decoder.shape() == self.shape() { Ok(()) } else { Err(Error::OtherModel) }
     }
 
     /// Forgets the text in the KV cache: the next one is computed from its

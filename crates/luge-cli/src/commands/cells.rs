@@ -26,17 +26,10 @@ pub fn shown(text: &str) -> String {
         '\n' => '⏎',
         '\r' => '␍',
         '\t' => '⇥',
-        c if is_hidden(c) => char::REPLACEMENT_CHARACTER,
+        c if luge_page::is_unprintable(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     text.chars().map(sign).collect()
-}
-
-/// Whether a character is a control character, or changes the direction of a text.
-pub fn is_hidden(c: char) -> bool {
-    let turns = matches!(c,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns
 }
 
 /// A text in lines of the terminal's width, all but the first of them indented.

@@ -283,6 +283,9 @@ fn what_is_asked_for_and_not_there_is_named() {
     let long = lens(model("llama")).flags("-c 32").arg(" w1".repeat(40));
     assert!(long.failure(1).contains("context of 32"));
     assert!(lens(model("llama")).flags("--prompt-ids").arg("").failure(2).contains("no id"));
+    // This model puts nothing in front of a text.
+    let empty = lens(model("gpt2")).arg("").flags("--position 0").failure(2);
+    assert!(empty.contains("the prompt is empty"), "{empty}");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/architectures/gemma3n.gguf");
     assert!(lens(path).flags("--prompt-ids 5,6").failure(1).contains("gemma3n"));
 }

@@ -3,7 +3,7 @@
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::data::LensPage;
+use crate::data::{LensPage, is_unprintable};
 
 /// The text of a token, or its number where it has none.
 pub fn token_text(page: &LensPage, id: u32) -> String {
@@ -117,13 +117,8 @@ pub fn escape(text: &str) -> String {
             '"' => escaped += "&quot;",
             '\'' => escaped += "&#39;",
             '\n' | '\r' | '\t' => escaped.push(' '),
-            // XML has no way to write most of these; the others are not seen, or
-            // turn the rest of the line around.
-            c if c.is_control() => escaped.push('\u{FFFD}'),
-            '\u{FFFE}' | '\u{FFFF}' | '\u{061C}' | '\u{200E}' | '\u{200F}' => {
-                escaped.push('\u{FFFD}');
-            }
-            '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => escaped.push('\u{FFFD}'),
+            // XML has no way to write most of these.
+            c if is_unprintable(c) => escaped.push('\u{FFFD}'),
             c => escaped.push(c),
         }
     }

@@ -107,10 +107,8 @@ impl Session {
     /// # Errors
     /// [`Error::OtherModel`]; where a layer or a pinned token is not in the model.
     pub fn lens<'a>(&self, decoder: &'a Decoder, options: &LensOptions) -> Result<Lens<'a>, Error> {
+        self.check_decoder(decoder)?;
         let shape = self.shape();
-        if *decoder.shape() != shape {
-            return Err(Error::OtherModel);
-        }
         options.pinned.iter().try_for_each(|&token| self.model().check_token(token))?;
         let rows = options.layers.resolve(shape.layers, shape.tied)?;
         let own = decoder.plan();
@@ -135,12 +133,8 @@ impl Session {
     /// # Errors
     /// As [`Session::prepare`] for a decoder that reads exits.
     pub fn prepare_lens(&mut self, lens: &Lens<'_>) -> Result<(), Error> {
-        self.check_shape(lens)?;
+        self.check_decoder(lens.decoder)?;
         self.set_exits(&lens.plan)
-    }
-
-    fn check_shape(&self, lens: &Lens<'_>) -> Result<(), Error> {
-        if *lens.decoder.shape() == self.shape() { Ok(()) } else { Err(Error::OtherModel) }
     }
 
     /// Looks at `positions` of a text, in their order, each handed to `each`: 0 for
@@ -166,7 +160,7 @@ impl Session {
             return Err(Error::NoPosition { position, positions: text.len() });
         }
         self.check_room("the text", positions.end)?;
-        self.check_shape(lens)?;
+        self.check_decoder(lens.decoder)?;
         if positions.is_empty() {
             return Ok(());
         }
@@ -188,6 +182,15 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// A token with its text.
+    ///
+    /// # Errors
+    /// [`luge_llama::Error::TokenOutOfRange`].
+    pub fn token(&self, id: u32) -> Result<Token, Error> {
+        let text = String::from_utf8_lossy(&self.model().label(id)?).into_owned();
+        Ok(Token { id, text })
     }
 
     /// The token that is written exactly so, for [`LensOptions::pinned`].

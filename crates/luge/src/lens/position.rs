@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use luge_decoding::{Purpose, Trace, argmax, log_sum_exp};
 
 use super::reading::{Reading, Row, Wanted};
-use super::{Candidate, Lens, LensPosition, Margins, Opinion, Pinned, Token, TokenPath};
+use super::{Candidate, Lens, LensPosition, Margins, Opinion, Pinned, TokenPath};
 use crate::exits::PositionExits;
 use crate::{Error, Session};
 
@@ -96,15 +96,6 @@ impl Session {
     fn candidate(&self, id: u32, prob: f64) -> Result<Candidate, Error> {
         Ok(Candidate { token: self.token(id)?, prob })
     }
-
-    /// A token with its text.
-    ///
-    /// # Errors
-    /// [`luge_llama::Error::TokenOutOfRange`].
-    pub fn token(&self, id: u32) -> Result<Token, Error> {
-        let text = String::from_utf8_lossy(&self.model().label(id)?).into_owned();
-        Ok(Token { id, text })
-    }
 }
 
 /// The tokens that matter at a position, each once: see [`LensPosition::paths`].
@@ -154,6 +145,7 @@ fn settling_depth(layers: &[Opinion]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lens::Token;
 
     fn opinions(firsts: &[u32]) -> Vec<Opinion> {
         let opinion = |(layer, &id): (usize, &u32)| Opinion {

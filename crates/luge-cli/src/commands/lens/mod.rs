@@ -91,6 +91,9 @@ pub fn run(job: LensJob) -> Result<ExitCode, Failure> {
     };
     let lens = session.lens(&decoder, &options)?;
     let prompt = tokens(&session, &job.prompt)?;
+    if prompt.is_empty() {
+        return Err(luge::Error::EmptyPrompt.into());
+    }
     let room = match job.options.max_tokens {
         Some(0) => prompt.len(),
         // The last token is generated, and never looked behind.
@@ -149,7 +152,7 @@ fn check(position: i64, positions: usize) -> Result<usize, Failure> {
     let index = usize::try_from(from_front).ok().filter(|&index| index < positions);
     index.ok_or_else(|| {
         Failure::Usage(match positions {
-            0 | 1 => format!("--position {position}: the text has position 0 alone"),
+            1 => format!("--position {position}: the text has position 0 alone"),
             _ => format!("--position {position}: the text has positions 0 to {}", positions - 1),
         })
     })
@@ -165,7 +168,7 @@ fn look(
     let prompt = &seen.prompt;
     let generates = job.options.max_tokens != Some(0);
     // What is said behind the prompt's last token is seen where that is generated.
-    let given = prompt.len() - usize::from(generates && !prompt.is_empty());
+    let given = prompt.len() - usize::from(generates);
     let most = job.options.max_tokens.map_or(session.ctx_size(), |most| given + most);
     let progress = progress(most.min(session.ctx_size()));
     let positions = &mut seen.positions;

@@ -1,17 +1,19 @@
 //! From what was seen to the data of a page or a picture.
 
+use std::path::Path;
+
 use luge::LensPosition;
 use luge_page::{LensPage, Position, Votes};
 
 use super::Seen;
-use crate::commands::cells::{is_hidden, tail};
+use crate::commands::cells::tail;
 
 pub fn of(seen: &Seen<'_>) -> LensPage {
     let mut page = LensPage {
         title: title(seen),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // Whoever is sent the page need not know where the model lies here.
-        model: seen.model.rsplit(['/', '\\']).next().unwrap_or(&seen.model).to_owned(),
+        model: file_name(&seen.model),
         method: format!("{:#}", seen.decoder),
         method_name: seen.decoder.to_string(),
         exit_norm: seen.exit_norm.to_owned(),
@@ -32,12 +34,17 @@ pub fn of(seen: &Seen<'_>) -> LensPage {
     page
 }
 
+fn file_name(path: &str) -> String {
+    let name = Path::new(path).file_name();
+    name.map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 /// The prompt, or its end where it is long.
 fn title(seen: &Seen<'_>) -> String {
     let end = seen.prompt.len().min(seen.positions.len());
     end.checked_sub(1)
         .map_or_else(String::new, |last| tail(&seen.text_to(last), 100))
-        .replace(is_hidden, "\u{fffd}")
+        .replace(luge_page::is_unprintable, "\u{fffd}")
 }
 
 fn position(seen: &LensPosition) -> Position {

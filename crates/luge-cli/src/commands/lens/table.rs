@@ -213,10 +213,9 @@ fn legend(seen: &Seen<'_>, text: &mut String) {
     if output::has_color() {
         let steps = (0..=10).map(|step| {
             let shade = shade(f64::from(step) / 10.0);
-            let label = if step % 5 == 0 { format!("{}%", 10 * step) } else { String::new() };
-            format!("{shade}{label:^6}{shade:#}")
+            format!("{shade}  {shade:#}")
         });
-        let _ = writeln!(text, "{}", steps.collect::<String>());
+        let _ = writeln!(text, "0% {} 100%", steps.collect::<String>());
     }
     let changed = seen.positions.iter().filter(|position| position.changed()).count();
     let method = match seen.decoder.is_identity() {
