@@ -143,6 +143,12 @@ impl Model {
         u32::try_from(unsafe { sys::llama_vocab_bos(self.vocab()) }).ok()
     }
 
+    /// The end-of-text token, if there is one.
+    pub fn eos(&self) -> Option<u32> {
+        // SAFETY: the vocabulary is live; −1 means none.
+        u32::try_from(unsafe { sys::llama_vocab_eos(self.vocab()) }).ok()
+    }
+
     /// Whether an id is in the vocabulary.
     ///
     /// # Errors

@@ -74,6 +74,35 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A chat template that cannot be read.
+    #[error("the chat template cannot be read: {reason}, in line {line}")]
+    TemplateSyntax {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A chat template that fails on these messages.
+    #[error("the chat template fails: {reason}{}", line.map(|line| format!(", in line {line}")).unwrap_or_default())]
+    TemplateFails {
+        /// The line, from 1, where it is known.
+        line: Option<usize>,
+        /// What went wrong.
+        reason: String,
+    },
+
+    /// A chat template does not take these messages: what it says itself.
+    #[error("the model's chat template refuses these messages: {message}")]
+    TemplateRefuses {
+        /// The template's words.
+        message: String,
+    },
+
+    /// There is nothing to render.
+    #[error("the chat is empty: there is no message to render")]
+    NoMessages,
+
     /// The decoder was bound to a model of another shape.
     #[error("the method was bound to another model: bind it to this session's")]
     OtherModel,
@@ -91,6 +120,7 @@ impl Error {
             Error::Llama(luge_llama::Error::TokenOutOfRange { .. }) => true,
             Error::EmptyPrompt | Error::EmptyContinuation | Error::Merged => true,
             Error::NoPosition { .. } | Error::NoToken { .. } => true,
+            Error::TemplateRefuses { .. } | Error::NoMessages => true,
             _ => false,
         }
     }

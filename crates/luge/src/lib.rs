@@ -36,6 +36,7 @@
 
 #[cfg(feature = "atlas")]
 pub mod builtin;
+pub mod chat;
 mod error;
 mod exits;
 mod generate;
@@ -44,6 +45,7 @@ mod score;
 mod session;
 mod text;
 
+pub use chat::{ChatTemplate, Message, ToolCall};
 pub use error::Error;
 pub use generate::{
     Completion, ExitPolicy, FinishReason, GenerateOptions, Generation, Piece, Timings,
