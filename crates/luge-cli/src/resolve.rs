@@ -15,8 +15,9 @@ use luge::{
 };
 
 use crate::args::{
-    BenchArgs, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn, Format, LensArgs, LensFormat,
-    MethodArgs, ModelArgs, PromptArgs, RunArgs, SamplingArgs, ScoreArgs,
+    self, BenchArgs, ChatArgs, ChatSetting, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn,
+    Format, LensArgs, LensFormat, MethodArgs, ModelArgs, PromptArgs, RunArgs, SamplingArgs,
+    ScoreArgs,
 };
 use crate::failure::Failure;
 use crate::output;
@@ -72,6 +73,40 @@ pub struct RunJob {
     pub options: GenerateOptions,
     pub show_changes: bool,
     pub format: Format,
+}
+
+pub struct ChatJob {
+    pub model: ModelJob,
+    /// The one question to answer; `None` where they are typed.
+    pub question: Option<String>,
+    pub system: Option<String>,
+    pub template: TemplateChoice,
+    /// Variables for the template.
+    pub variables: serde_json::Map<String, serde_json::Value>,
+    pub settings: ChatSettings,
+    /// Whether what is typed is kept for the next chat.
+    pub history: bool,
+    pub format: Format,
+}
+
+/// Which chat template to use.
+pub enum TemplateChoice {
+    /// The model's own.
+    Model,
+    /// One of luge's.
+    Named(String),
+    /// This one.
+    Text(String),
+}
+
+/// How questions are answered: what can be changed while a chat goes on.
+pub struct ChatSettings {
+    pub method: Pipeline,
+    /// How exits are read for a method that reads none.
+    pub form: ExitForm,
+    pub options: GenerateOptions,
+    pub show_changes: bool,
+    pub hide_thinking: bool,
 }
 
 pub struct ScoreJob {
@@ -149,6 +184,95 @@ pub fn run(args: RunArgs) -> Result<RunJob, Failure> {
         show_changes: args.show_changes,
         format: args.format,
     })
+}
+
+/// Whether `luge run` is to chat: without a prompt, where one can be typed.
+pub fn is_chat(args: &RunArgs) -> bool {
+    args.prompt.is_empty() && args.format == Format::Text && is_terminal()
+}
+
+/// `luge run` as a chat.
+pub fn run_as_chat() -> Result<ChatJob, Failure> {
+    chat(chat_args(&[])?.0)
+}
+
+pub fn chat(args: ChatArgs) -> Result<ChatJob, Failure> {
+    let question = match args.question {
+        Some(text) if text != "-" => Some(text),
+        None if io::stdin().is_terminal() => None,
+        _ => Some(stdin_text("question")?),
+    };
+    if question.is_none() && (args.format != Format::Text || !is_terminal()) {
+        return Err(Failure::Usage(
+            "there is no question: give it behind the flags, or on standard input".to_owned(),
+        ));
+    }
+    let template = match (args.chat_template, args.chat_template_file) {
+        (Some(name), _) => TemplateChoice::Named(name),
+        (None, Some(file)) => TemplateChoice::Text(fs::read_to_string(&file).map_err(|error| {
+            let file = file.display();
+            Failure::Run(format!("cannot read the chat template from '{file}': {error}"))
+        })?),
+        (None, None) => TemplateChoice::Model,
+    };
+    Ok(ChatJob {
+        model: model(args.model, &args.context)?,
+        question,
+        system: args.system_prompt,
+        template,
+        variables: args.chat_template_kwargs.unwrap_or_default(),
+        settings: ChatSettings {
+            form: args.method.params.0.exit_form()?,
+            method: method(args.method)?,
+            options: options(args.sampling, &args.exits),
+            show_changes: args.show_changes,
+            hide_thinking: args.hide_thinking,
+        },
+        history: !args.no_history,
+        format: args.format,
+    })
+}
+
+/// The settings of a chat that goes on, with some that were changed.
+pub fn chat_settings(changed: &[(String, String)]) -> Result<ChatSettings, Failure> {
+    let (args, _) = chat_args(changed)?;
+    let params = &args.method.params.0;
+    Ok(ChatSettings {
+        form: params.exit_form()?,
+        // One that the method lacks waits for a method that has it.
+        method: methods(&[&args.method.method], params, &all_params())?.remove(0),
+        options: options(args.sampling, &args.exits),
+        show_changes: args.show_changes,
+        hide_thinking: args.hide_thinking,
+    })
+}
+
+/// What can be set in a chat, and what it is set to.
+pub fn chat_values(changed: &[(String, String)]) -> Result<Vec<ChatSetting>, Failure> {
+    Ok(chat_args(changed)?.1)
+}
+
+/// Methods to compare in a chat, with the parameters that are set.
+pub fn chat_methods(
+    list: Option<&str>,
+    changed: &[(String, String)],
+) -> Result<Vec<(String, Pipeline)>, Failure> {
+    let (args, _) = chat_args(changed)?;
+    let texts = Pipeline::split_list(list.unwrap_or("greedy,dola,sled"))?;
+    let pipelines = methods(&texts, &args.method.params.0, &all_params())?;
+    Ok(texts.iter().map(|text| text.trim().to_owned()).zip(pipelines).collect())
+}
+
+fn chat_args(changed: &[(String, String)]) -> Result<(ChatArgs, Vec<ChatSetting>), Failure> {
+    args::parse_chat(std::env::args_os(), changed).map_err(Failure::Usage)
+}
+
+fn all_params() -> Vec<&'static str> {
+    METHODS.iter().flat_map(|method| method.params).map(|param| param.name).collect()
+}
+
+fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 pub fn score(args: ScoreArgs) -> Result<ScoreJob, Failure> {
@@ -381,14 +505,17 @@ fn prompt(args: PromptArgs) -> Result<Prompt, Failure> {
             "there is no prompt: give it behind the flags, with --file, or on standard input"
                 .to_owned(),
         )),
-        _ => {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map_err(|error| {
-                Failure::Run(format!("cannot read the prompt from standard input: {error}"))
-            })?;
-            Ok(Prompt::Text(without_last_line_break(text)))
-        }
+        _ => Ok(Prompt::Text(stdin_text("prompt")?)),
     }
+}
+
+/// All of standard input, which is a `what`, without the last line break.
+fn stdin_text(what: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).map_err(|error| {
+        Failure::Run(format!("cannot read the {what} from standard input: {error}"))
+    })?;
+    Ok(without_last_line_break(text))
 }
 
 /// The prompts of a file: one a line, or a line of JSON each. Empty lines are

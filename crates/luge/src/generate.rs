@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, SamplerOptions};
+use luge_llama::Model;
 
 use crate::lens::{Choice, Lens, LensPosition};
 use crate::session::ExitCounts;
@@ -21,6 +22,8 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Never choose a token that ends the text.
     pub ignore_eos: bool,
+    /// Control tokens that are part of the text, by their names. Others have no text.
+    pub shown_tokens: Vec<u32>,
     /// When to compute exits.
     pub exits: ExitPolicy,
 }
@@ -32,6 +35,7 @@ impl Default for GenerateOptions {
             max_tokens: Some(256),
             stop: Vec::new(),
             ignore_eos: false,
+            shown_tokens: Vec::new(),
             exits: ExitPolicy::Auto,
         }
     }
@@ -188,6 +192,7 @@ impl Session {
             plan,
             lens,
             sampler: Sampler::new(sampler),
+            shown_tokens: options.shown_tokens.clone(),
             policy: options.exits,
             max_tokens: options.max_tokens,
             history: prompt.to_vec(),
@@ -220,6 +225,7 @@ pub struct Generation<'a> {
     plan: &'a ExitPlan,
     lens: Option<&'a Lens<'a>>,
     sampler: Sampler,
+    shown_tokens: Vec<u32>,
     policy: ExitPolicy,
     max_tokens: Option<usize>,
     /// Prompt and generated tokens.
@@ -260,6 +266,11 @@ impl Generation<'_> {
             exits: self.exits,
             timings: self.timings,
         })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        self.session.model()
     }
 
     /// Why it has ended; `None` while it has not.
@@ -378,7 +389,10 @@ impl Generation<'_> {
         } else if self.history.len() > self.session.ctx_size() {
             self.finished = Some(FinishReason::Context);
         }
-        let text = match self.stream.push(&self.session.model().piece(token)?) {
+        let model = self.session.model();
+        let is_shown = self.shown_tokens.contains(&token);
+        let bytes = if is_shown { model.label(token) } else { model.piece(token) }?;
+        let text = match self.stream.push(&bytes) {
             Released::Text(text) => text,
             Released::Stopped(text) => {
                 self.finished = Some(FinishReason::Stop);

@@ -1,5 +1,6 @@
 //! The command line as plain data. Parsing reads nothing and does nothing.
 
+mod chat;
 mod lens;
 mod method;
 mod model;
@@ -11,8 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 
+pub use chat::ChatArgs;
 pub use lens::{LensArgs, LensFormat};
 pub use method::{MethodArgs, MethodParams};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
@@ -42,8 +46,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Continue a prompt, with the text printed as it is decoded
+    /// Continue a prompt, with the text printed as it is decoded; without one, chat
     Run(RunArgs),
+    /// Chat with a model
+    Chat(Box<ChatArgs>),
     /// Score a given continuation of a prompt, token by token
     Score(ScoreArgs),
     /// Continue a prompt with several methods and show the answers side by side
@@ -230,13 +236,70 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
     })
 }
 
+/// A setting of a chat that can be changed while it goes on.
+pub struct ChatSetting {
+    pub name: String,
+    pub help: String,
+    /// Its value; `None` where it has none of its own.
+    pub value: Option<String>,
+}
+
+/// The command line of a chat, or of `luge run` that became one, with settings behind it
+/// that take the place of its own. Returns the arguments, and what can be set.
+///
+/// # Errors
+/// In one line, where a setting is not possible.
+pub fn parse_chat(
+    args: impl Iterator<Item = OsString>,
+    settings: &[(String, String)],
+) -> Result<(ChatArgs, Vec<ChatSetting>), String> {
+    let mut args: Vec<OsString> = with_long_names(args).collect();
+    if let Some(command) = args.iter_mut().find(|arg| *arg == "run" || *arg == "chat") {
+        *command = "chat".into();
+    }
+    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    args.splice(end..end, settings.iter().map(|(name, value)| format!("--{name}={value}").into()));
+    let command = Cli::command().args_override_self(true);
+    let failed = |error: clap::Error| {
+        let line = one_line(&error.render().to_string());
+        line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+    };
+    let mut matches = command.clone().try_get_matches_from(args).map_err(failed)?;
+    let values = matches.subcommand_matches("chat").map(|matches| chat_settings(&command, matches));
+    match Cli::from_arg_matches_mut(&mut matches).map_err(failed)?.command {
+        Command::Chat(args) => Ok((*args, values.unwrap_or_default())),
+        _ => Err("this is no chat".to_owned()),
+    }
+}
+
+/// What can be set in a chat: how tokens are chosen.
+fn chat_settings(command: &clap::Command, matches: &ArgMatches) -> Vec<ChatSetting> {
+    let chat = command.find_subcommand("chat");
+    let args = chat.into_iter().flat_map(clap::Command::get_arguments);
+    args.filter(|arg| matches!(arg.get_help_heading(), Some("Method" | "Sampling")))
+        .filter(|arg| arg.get_action().takes_values())
+        .filter_map(|arg| {
+            let values = matches.get_raw(arg.get_id().as_str()).map(|values| {
+                let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+                values.join(" ")
+            });
+            Some(ChatSetting {
+                name: arg.get_long()?.to_owned(),
+                help: arg.get_help().map(ToString::to_string).unwrap_or_default(),
+                value: values,
+            })
+        })
+        .collect()
+}
+
 /// llama.cpp's short names of several letters, which no parser of single-letter
 /// flags takes, and their long names.
-const SHORT_NAMES: [(&str, &str); 4] = [
+const SHORT_NAMES: [(&str, &str); 5] = [
     ("-ngl", "--gpu-layers"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
     ("-fa", "--flash-attn"),
+    ("-sys", "--system-prompt"),
 ];
 
 fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::ProgressBar;
-use luge::{Completion, Decoder, FinishReason, GenerateOptions, Session};
+use luge::{Completion, Decoder, FinishReason, GenerateOptions, Pipeline, Session};
 use serde::Serialize;
 
 use super::layers::Layers;
@@ -85,13 +85,7 @@ fn compare(
     prompt: &Prompt,
 ) -> Result<Ended, Failure> {
     let prompt = tokens(session, prompt)?;
-    let mut answers: Vec<Answer<'_>> = Vec::new();
-    for (name, decoder) in decoders {
-        answers.push(answer(session, name, decoder, &prompt, &job.options)?);
-        if answers.iter().any(Answer::is_interrupted) {
-            break;
-        }
-    }
+    let answers = answers(session, decoders, &prompt, &job.options)?;
     let mut is_interrupted = answers.iter().any(Answer::is_interrupted);
     if job.format == Format::Text {
         print_answers(&answers)?;
@@ -145,6 +139,42 @@ fn answer<'a>(
     let completion = generation.finish()?;
     progress.finish_and_clear();
     Ok(Answer { name, decoder, shown, completion })
+}
+
+/// Answers a prompt with each of several methods, as they were written and parsed, side by
+/// side. Ctrl-C ends the answer under way, and leaves out the others.
+pub fn answer_in_columns(
+    session: &mut Session,
+    methods: &[(String, Pipeline)],
+    prompt: &[u32],
+    options: &GenerateOptions,
+) -> Result<(), Failure> {
+    let mut decoders = Vec::new();
+    for (name, method) in methods {
+        let decoder = session.decoder(method)?;
+        session.prepare(&decoder)?;
+        decoders.push((name.as_str(), decoder));
+    }
+    print_answers(&answers(session, &decoders, prompt, options)?)
+}
+
+/// The answers of several methods, up to one that is interrupted.
+fn answers<'a>(
+    session: &mut Session,
+    decoders: &'a [(&str, Decoder)],
+    prompt: &[u32],
+    options: &GenerateOptions,
+) -> Result<Vec<Answer<'a>>, Failure> {
+    let mut answers = Vec::new();
+    for (name, decoder) in decoders {
+        let answer = answer(session, name, decoder, prompt, options)?;
+        let is_last = answer.is_interrupted();
+        answers.push(answer);
+        if is_last {
+            break;
+        }
+    }
+    Ok(answers)
 }
 
 /// In columns where the terminal is wide enough, otherwise one below the other.

@@ -2,14 +2,17 @@
 
 pub mod bench;
 mod cells;
+pub mod chat;
 pub mod compare;
+mod file;
 mod layers;
 pub mod lens;
 mod prompts;
 pub mod run;
 pub mod score;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use luge::{Completion, ExitCounts, FinishReason, Model, Session};
 use serde::Serialize;
@@ -18,8 +21,15 @@ use crate::failure::{Failure, INTERRUPTED};
 use crate::output;
 use crate::resolve::{ModelJob, Prompt, Source};
 
-/// Loads a model and sets up a session that Ctrl-C interrupts.
+/// Loads a model and sets up a session that Ctrl-C interrupts, and the second time ends.
 fn session(job: &ModelJob) -> Result<Session, Failure> {
+    let session = open(job)?;
+    on_ctrl_c(session.interrupt(), Again::Ends);
+    Ok(session)
+}
+
+/// Loads a model and sets up a session.
+fn open(job: &ModelJob) -> Result<Session, Failure> {
     let model = match &job.source {
         Source::File(path) => Model::load(path, &job.params)?,
         #[cfg(feature = "atlas")]
@@ -33,14 +43,25 @@ fn session(job: &ModelJob) -> Result<Session, Failure> {
             luge::builtin::load(&job.params)?
         }
     };
-    let session = Session::new(&model, &job.session)?;
-    let flag = session.interrupt();
+    Ok(Session::new(&model, &job.session)?)
+}
+
+/// What Ctrl-C does where it has been pressed before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// Ends the program: whatever is still running does not listen.
+    Ends,
+    /// The same again.
+    Interrupts,
+}
+
+/// Has Ctrl-C set a flag.
+fn on_ctrl_c(flag: Arc<AtomicBool>, again: Again) {
     let handler = move || {
         if output::is_paging() {
             return;
         }
-        // The second time, whatever is still running does not listen.
-        if flag.swap(true, Ordering::Relaxed) {
+        if flag.swap(true, Ordering::Relaxed) && again == Again::Ends {
             if output::is_watched() {
                 // The shell's prompt is to stand on a line of its own.
                 eprintln!();
@@ -51,7 +72,6 @@ fn session(job: &ModelJob) -> Result<Session, Failure> {
     if let Err(error) = ctrlc::set_handler(handler) {
         output::say(format_args!("Ctrl-C will end the program at once: {error}"));
     }
-    Ok(session)
 }
 
 /// The tokens of a prompt.

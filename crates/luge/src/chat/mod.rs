@@ -46,17 +46,21 @@
 //! variables, and an endless one is stopped with an error; against one that is made to use
 //! up memory there is no guard.
 
+mod conversation;
 mod engine;
 mod fallback;
 mod json;
 mod message;
+mod reasoning;
 
 use std::collections::BTreeMap;
 
 use luge_llama::Model;
 
+pub use conversation::{Answer, AnswerPiece, Conversation, Reply};
 pub use jiff::civil::DateTime;
 pub use message::{Message, ToolCall};
+pub use reasoning::Part;
 
 use crate::Error;
 

@@ -2,23 +2,24 @@
 
 mod csv;
 mod depth;
-mod file;
 mod json;
 mod page;
 mod table;
 
+use std::ops::Range;
+use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use luge::lens::Token;
-use luge::{Completion, Decoder, FinishReason, Lens, LensOptions, LensPosition, Session};
+use luge::{Completion, Decoder, ExitForm, FinishReason, Lens, LensOptions, LensPosition, Session};
 
+use super::file::OutputFile;
 use super::{session, tokens};
 use crate::args::LensFormat;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::output::{self, marked};
 use crate::resolve::LensJob;
-use file::OutputFile;
 
 /// Everything there is to show.
 struct Seen<'a> {
@@ -144,6 +145,61 @@ pub fn run(job: LensJob) -> Result<ExitCode, Failure> {
         .generated
         .is_some_and(|generated| generated.completion.finish_reason == FinishReason::Interrupted);
     Ok(if is_interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// A text to look at.
+pub struct GivenText<'a> {
+    /// The model as the user calls it.
+    pub model: &'a str,
+    pub seed: u64,
+    /// How exits are read for a method that reads none.
+    pub form: ExitForm,
+    pub text: Vec<u32>,
+    /// Where to look.
+    pub positions: Range<usize>,
+}
+
+/// Shows what every layer says at positions of a text: as a table, or in a file, which is a
+/// picture if its name ends in `.svg`, and otherwise a page.
+pub fn of_text(
+    session: &mut Session,
+    decoder: &Decoder,
+    given: GivenText<'_>,
+    file: Option<&Path>,
+) -> Result<(), Failure> {
+    let output = file.map(OutputFile::create).transpose()?;
+    let options =
+        LensOptions { form: given.form, paths: output.is_some(), ..LensOptions::default() };
+    let lens = session.lens(decoder, &options)?;
+    let mut seen = Seen {
+        model: given.model.to_owned(),
+        decoder,
+        exit_norm: lens.form().norm.as_str(),
+        seed: given.seed,
+        layers: lens.layers(),
+        pinned: Vec::new(),
+        prompt: given.text,
+        positions: Vec::new(),
+        pieces: Vec::new(),
+        open: None,
+        generated: None,
+    };
+    let progress = progress(given.positions.len());
+    session.look(&lens, &seen.prompt, given.positions, |position| {
+        seen.positions.push(position);
+        progress.inc(1);
+    })?;
+    progress.finish_and_clear();
+    for position in &seen.positions {
+        seen.pieces.push(session.model().piece(position.token.id)?);
+    }
+    match (output, file.and_then(Path::extension)) {
+        (None, _) => output::page(&table::text(&seen)),
+        (Some(output), Some(kind)) if kind == "svg" => {
+            output.write(&luge_page::svg(&page::of(&seen)))
+        }
+        (Some(output), _) => output.write(&luge_page::html(&page::of(&seen))),
+    }
 }
 
 /// A position from the front, from 0, or, negative, from the end, as an index.

@@ -1,0 +1,68 @@
+//! A chat with a model.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ContextArgs, ExitArgs, Format, MethodArgs, ModelArgs, SamplingArgs};
+
+#[derive(Debug, Args)]
+#[command(mut_arg("predict", |arg| arg.default_value("-1")))]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// A question: answered, and the chat is over. Without one, questions are typed; where
+    /// no one can type, all of standard input is the question
+    #[arg(value_name = "QUESTION", help_heading = "Chat")]
+    pub question: Option<String>,
+    /// What is to hold for the whole chat, such as 'Answer in one sentence.' [-sys]
+    #[arg(long, value_name = "TEXT", help_heading = "Chat")]
+    pub system_prompt: Option<String>,
+    /// Chat template instead of the one in the model's file: chatml, llama3, gemma, phi3 or
+    /// command-r
+    #[arg(long, value_name = "NAME", help_heading = "Chat", value_parser = template_name)]
+    pub chat_template: Option<String>,
+    /// File with a chat template in Jinja to use instead
+    #[arg(long, value_name = "FILE", conflicts_with = "chat_template", help_heading = "Chat")]
+    pub chat_template_file: Option<PathBuf>,
+    /// Variables for the chat template, as a JSON object such as '{"enable_thinking": false}'
+    #[arg(long, value_name = "JSON", help_heading = "Chat", value_parser = json_object)]
+    pub chat_template_kwargs: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Do not keep what is typed for the next chat
+    #[arg(long, help_heading = "Chat")]
+    pub no_history: bool,
+
+    #[command(flatten)]
+    pub method: MethodArgs,
+
+    /// Do not show what a reasoning model thinks before it answers
+    #[arg(long, help_heading = "Output")]
+    pub hide_thinking: bool,
+    /// Mark each token where the method chose otherwise than the final layer
+    #[arg(long, help_heading = "Output")]
+    pub show_changes: bool,
+    /// Output: text as it is decoded, or one JSON object for the answer to a given question
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub format: Format,
+
+    #[command(flatten)]
+    pub exits: ExitArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub context: ContextArgs,
+}
+
+fn template_name(text: &str) -> Result<String, String> {
+    match luge::ChatTemplate::fallback(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("it takes chatml, llama3, gemma, phi3 or command-r; a file goes with \
+                     --chat-template-file"
+            .to_owned()),
+    }
+}
+
+fn json_object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    serde_json::from_str(text).map_err(|error| format!("it takes a JSON object ({error})"))
+}

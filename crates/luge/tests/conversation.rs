@@ -1,0 +1,235 @@
+//! Chats that go on: what is computed anew, what is left out, what stays.
+
+#![cfg(feature = "atlas")]
+
+use std::sync::atomic::Ordering;
+
+use luge::chat::{AnswerPiece, Conversation, Part, Reply};
+use luge::{
+    ChatTemplate, Decoder, Error, FinishReason, GenerateOptions, Message, ModelParams, Pipeline,
+    Session, SessionOptions,
+};
+
+const CAPITAL: &str = "What is the capital of British Columbia?";
+
+struct Chat {
+    session: Session,
+    decoder: Decoder,
+    conversation: Conversation,
+    options: GenerateOptions,
+}
+
+/// A chat with the model that is built in, in a context of so many tokens.
+fn chat(context: u32) -> Chat {
+    let model = luge::builtin::load(&ModelParams::default()).unwrap();
+    let options =
+        SessionOptions { ctx_size: Some(context), threads: Some(1), ..SessionOptions::default() };
+    let session = Session::new(&model, &options).unwrap();
+    Chat {
+        decoder: session.decoder(&"sled".parse::<Pipeline>().unwrap()).unwrap(),
+        conversation: Conversation::new(ChatTemplate::of(&model).unwrap()),
+        options: GenerateOptions { max_tokens: None, ..GenerateOptions::default() },
+        session,
+    }
+}
+
+impl Chat {
+    fn ask(&mut self, question: &str) -> Reply {
+        self.try_ask(question).unwrap()
+    }
+
+    fn try_ask(&mut self, question: &str) -> Result<Reply, Error> {
+        let Chat { session, decoder, conversation, options } = self;
+        conversation.ask(session, decoder, Message::user(question), options)?.finish()
+    }
+
+    /// The tokens of the last question with all before it, and of its answer.
+    fn last(&self) -> (Vec<u32>, Vec<u32>) {
+        let (prompt, answer) = self.conversation.last_exchange().unwrap();
+        (prompt.to_vec(), answer.to_vec())
+    }
+
+    fn roles(&self) -> Vec<&str> {
+        self.conversation.messages().iter().map(|message| message.role.as_str()).collect()
+    }
+}
+
+#[test]
+fn a_second_question_computes_only_what_is_new() {
+    let mut chat = chat(512);
+    let reply = chat.ask(CAPITAL);
+    assert_eq!(reply.text, "The capital of British Columbia is Victoria.");
+    assert_eq!(reply.completion.finish_reason, FinishReason::Eos);
+    let first = chat.last();
+    assert_eq!(reply.completion.timings.prompt_computed, first.0.len());
+
+    let reply = chat.ask("And of Ontario?");
+    let (prompt, _) = chat.last();
+    let known = [first.0, first.1].concat();
+    assert!(prompt.starts_with(&known));
+    assert_eq!(reply.completion.timings.prompt_computed, prompt.len() - known.len());
+    // The end of the answer, the marks of two turns, and four or five words.
+    assert!(prompt.len() - known.len() < 12);
+    // It is the prompt that the template makes of all messages.
+    let model = chat.session.model();
+    let (question, messages) =
+        (chat.conversation.messages().len() - 1, chat.conversation.messages());
+    let whole =
+        chat.conversation.template().tokens(model, &messages[..question], &[], true).unwrap();
+    assert_eq!(prompt, whole);
+}
+
+#[test]
+fn an_answer_that_would_be_tokenized_otherwise_is_not_computed_again() {
+    let mut chat = chat(512);
+    // Letter by letter, as no tokenizer would write it.
+    let model = chat.session.model();
+    let is_letter = |token: u32| matches!(model.piece(token).unwrap()[..], [b'a'..=b'z']);
+    let others = (0..model.n_vocab() as u32).filter(|&token| !is_letter(token));
+    chat.options.sampler.logit_bias = others.map(|token| (token, f32::NEG_INFINITY)).collect();
+    chat.options.max_tokens = Some(12);
+    let reply = chat.ask(CAPITAL);
+    let (prompt, answer) = chat.last();
+    let model = chat.session.model();
+    assert_ne!(model.tokenize(&reply.text, false, true).unwrap(), answer, "{}", reply.text);
+
+    let reply = chat.ask("And of Ontario?");
+    let (second, _) = chat.last();
+    let known = [prompt, answer].concat();
+    assert!(second.starts_with(&known));
+    // The last token of an answer that was cut is not in the cache.
+    assert_eq!(reply.completion.timings.prompt_computed, second.len() - known.len() + 1);
+}
+
+#[test]
+fn the_oldest_questions_are_left_out_when_the_context_is_full() {
+    let context = 384;
+    let mut chat = chat(context);
+    // This template shows the system's message, which the model's own leaves out.
+    let template = ChatTemplate::fallback("chatml").unwrap();
+    chat.conversation = Conversation::new(template);
+    chat.conversation.set_system(Some("Be brief."));
+    chat.options.max_tokens = Some(8);
+    let mut forgotten = 0;
+    let mut turns = 0;
+    while forgotten < 5 {
+        turns += 1;
+        let Chat { session, decoder, conversation, options } = &mut chat;
+        let question = Message::user(format!("What is number {turns}?"));
+        let answer = conversation.ask(session, decoder, question, options).unwrap();
+        let (newly, prompt) = (answer.newly_forgotten(), answer.prompt().len());
+        answer.finish().unwrap();
+        forgotten += newly;
+        assert_eq!(chat.conversation.forgotten(), forgotten);
+        assert!(prompt + 8 <= context as usize, "turn {turns}: {prompt}");
+        if newly > 0 {
+            assert!(prompt <= context as usize / 2, "turn {turns}: {prompt}");
+        }
+        let (prompt, _) = chat.last();
+        let text: Vec<u8> =
+            prompt.iter().flat_map(|&of| chat.session.model().label(of).unwrap()).collect();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(text.contains("Be brief."), "{text}");
+        let seen = |turn: usize| text.contains(&format!("What is number {turn}?"));
+        assert!((1..=forgotten).all(|turn| !seen(turn)), "{forgotten}: {text}");
+        assert!((forgotten + 1..=turns).all(seen), "{forgotten} of {turns}: {text}");
+    }
+    assert!(turns > 6, "not at every question: {turns}");
+    assert_eq!(chat.conversation.messages().len(), 1 + 2 * turns, "all are kept");
+}
+
+#[test]
+fn a_question_that_does_not_fit_leaves_the_chat_as_it_was() {
+    let mut chat = chat(64);
+    chat.ask(CAPITAL);
+    let before = chat.conversation.messages().to_vec();
+    let error = chat.try_ask(&"What is the capital of France? ".repeat(20)).unwrap_err();
+    assert!(matches!(error, Error::TooLong { what: "the prompt", context: 64, .. }), "{error}");
+    assert_eq!(chat.conversation.messages(), before);
+    assert_eq!(chat.conversation.forgotten(), 0);
+    assert_eq!(chat.ask(CAPITAL).text, "The capital of British Columbia is Victoria.");
+}
+
+#[test]
+fn an_interrupted_answer_is_part_of_the_chat() {
+    let mut chat = chat(512);
+    chat.options.ignore_eos = true;
+    let flag = chat.session.interrupt();
+    let Chat { session, decoder, conversation, options } = &mut chat;
+    let mut answer = conversation.ask(session, decoder, Message::user(CAPITAL), options).unwrap();
+    let mut said = String::new();
+    while answer.tokens() < 3 {
+        said.push_str(&answer.next().unwrap().unwrap().text);
+    }
+    flag.store(true, Ordering::Relaxed);
+    let reply = answer.finish().unwrap();
+    assert_eq!(reply.completion.finish_reason, FinishReason::Interrupted);
+    assert_eq!(reply.text, said);
+    flag.store(false, Ordering::Relaxed);
+
+    chat.options.ignore_eos = false;
+    let first = chat.last();
+    chat.ask("And of Ontario?");
+    assert!(chat.last().0.starts_with(&[first.0, first.1].concat()));
+    assert_eq!(chat.roles(), ["user", "assistant", "user", "assistant"]);
+}
+
+#[test]
+fn an_answer_that_is_dropped_leaves_the_chat_as_it_was() {
+    let mut chat = chat(512);
+    let Chat { session, decoder, conversation, options } = &mut chat;
+    let mut answer = conversation.ask(session, decoder, Message::user(CAPITAL), options).unwrap();
+    answer.next().unwrap().unwrap();
+    drop(answer);
+    assert!(chat.conversation.messages().is_empty());
+    assert!(chat.conversation.last_exchange().is_none());
+}
+
+#[test]
+fn questions_are_taken_back_and_the_system_is_replaced() {
+    let mut chat = chat(512);
+    assert_eq!(chat.conversation.take_back(), None);
+    chat.conversation.set_system(Some("Be brief."));
+    chat.ask(CAPITAL);
+    chat.ask("And of Ontario?");
+    assert_eq!(chat.conversation.take_back(), Some(Message::user("And of Ontario?")));
+    assert_eq!(chat.roles(), ["system", "user", "assistant"]);
+    chat.conversation.set_system(Some("Be long."));
+    assert_eq!(chat.conversation.messages()[0], Message::system("Be long."));
+    chat.conversation.set_system(None);
+    assert_eq!(chat.roles(), ["user", "assistant"]);
+    assert_eq!(chat.ask("And of Ontario?").text, "The capital of Ontario is Toronto.");
+}
+
+#[test]
+fn thoughts_are_told_from_the_answer_and_kept_with_the_message() {
+    let mut chat = chat(512);
+    let template = "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning_content %}\
+                    <think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}<|end|>\
+                    {% endfor %}<|assistant|><think>";
+    chat.conversation = Conversation::new(ChatTemplate::new(template).unwrap());
+    chat.options.max_tokens = Some(12);
+    let Chat { session, decoder, conversation, options } = &mut chat;
+    let mut answer = conversation.ask(session, decoder, Message::user(CAPITAL), options).unwrap();
+    let pieces: Vec<AnswerPiece> = answer.by_ref().map(Result::unwrap).collect();
+    // It knows no thoughts, and never ends them.
+    assert!(!pieces.is_empty() && pieces.iter().all(|piece| piece.part == Part::Thinking));
+    let reply = answer.finish().unwrap();
+    let thought: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!((reply.text.as_str(), reply.reasoning.as_deref()), ("", Some(thought.trim_end())));
+    assert_eq!(chat.conversation.messages()[1].reasoning, reply.reasoning);
+}
+
+#[test]
+fn what_the_method_changed_is_marked() {
+    let mut chat = chat(512);
+    let Chat { session, conversation, options, .. } = &mut chat;
+    let dola = session.decoder(&"dola".parse::<Pipeline>().unwrap()).unwrap();
+    options.max_tokens = Some(24);
+    let mut answer =
+        conversation.ask(session, &dola, Message::user("And of Ontario?"), options).unwrap();
+    let marks: Vec<bool> = answer.by_ref().map(|piece| piece.unwrap().changed).collect();
+    let completion = answer.finish().unwrap().completion;
+    assert!(!completion.changed.is_empty());
+    assert_eq!(marks.iter().filter(|&&changed| changed).count(), completion.changed.len());
+}
