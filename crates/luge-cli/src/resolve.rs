@@ -202,6 +202,9 @@ pub fn chat(args: ChatArgs) -> Result<ChatJob, Failure> {
         None if io::stdin().is_terminal() => None,
         _ => Some(stdin_text("question")?),
     };
+    if question.as_deref().is_some_and(|question| question.trim().is_empty()) {
+        return Err(Failure::Usage("the question is empty: there is nothing to answer".to_owned()));
+    }
     if question.is_none() && (args.format != Format::Text || !is_terminal()) {
         return Err(Failure::Usage(
             "there is no question: give it behind the flags, or on standard input".to_owned(),

@@ -12,6 +12,8 @@ mod bench;
 #[cfg(all(unix, feature = "atlas"))]
 mod builtin;
 mod changes;
+#[cfg(all(unix, feature = "atlas"))]
+mod chat;
 mod compare;
 mod gguf;
 mod help;

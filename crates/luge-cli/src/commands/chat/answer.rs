@@ -62,11 +62,11 @@ pub fn show(
         FinishReason::Context => {
             aside(format_args!("the context is full: --ctx-size makes it larger"));
         }
-        FinishReason::Length => {
+        FinishReason::Length if manner == Manner::Typed => {
             let tokens = counted(completion.tokens.len(), "token");
             aside(format_args!("ended after {tokens}, as set with predict"));
         }
-        FinishReason::Eos | FinishReason::Stop => {}
+        FinishReason::Eos | FinishReason::Stop | FinishReason::Length => {}
     }
     if settings.show_changes {
         aside(format_args!(

@@ -183,7 +183,7 @@ impl Chat {
     fn carry_out(&mut self, command: Command<'_>) -> Result<Next, Failure> {
         match command {
             Command::Help => help(),
-            Command::Method(None) => aside(format_args!("{}", self.decoder)),
+            Command::Method(None) => aside(format_args!("{:#}", self.decoder)),
             Command::Method(Some(method)) => self.set("method", method)?,
             Command::Set(None) => self.show_settings()?,
             Command::Set(Some((name, None))) => self.show_setting(name)?,
@@ -254,14 +254,14 @@ impl Chat {
         self.settings = settings;
         (self.overrides, self.switched) = (overrides, switched);
         match name {
-            "method" => aside(format_args!("{}", self.decoder)),
+            "method" => aside(format_args!("{:#}", self.decoder)),
             _ => aside(format_args!("{name} {value}")),
         }
         Ok(())
     }
 
     fn show_settings(&mut self) -> Result<(), Failure> {
-        aside(format_args!("method {}", self.decoder));
+        aside(format_args!("method {:#}", self.decoder));
         let mut unset = Vec::new();
         for setting in resolve::chat_values(&self.overrides)? {
             match setting.value {
@@ -274,7 +274,7 @@ impl Chat {
             let is_on = switch(&mut self.settings, name).is_some_and(|switch| *switch);
             aside(format_args!("{name} {}", state(is_on)));
         }
-        aside(format_args!("not set: {}", unset.join(", ")));
+        aside(format_args!("not set: {}", unset.join(" ")));
         Ok(())
     }
 
