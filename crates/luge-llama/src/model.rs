@@ -155,6 +155,30 @@ impl Model {
         &self.shared.architecture
     }
 
+    /// The value of a metadata key as text, such as that of `general.name`; `None`
+    /// where the file does not have it, or has a list of values for it.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        let key = CString::new(key).ok()?;
+        // SAFETY: the model is live and the key NUL-terminated; without a buffer
+        // nothing is written.
+        let length = unsafe {
+            sys::llama_model_meta_val_str(self.as_ptr(), key.as_ptr(), std::ptr::null_mut(), 0)
+        };
+        let length = usize::try_from(length).ok()?;
+        let mut text = vec![0u8; length + 1];
+        // SAFETY: as above; at most the buffer's length is written, with a NUL.
+        unsafe {
+            sys::llama_model_meta_val_str(
+                self.as_ptr(),
+                key.as_ptr(),
+                text.as_mut_ptr().cast(),
+                text.len(),
+            )
+        };
+        text.truncate(length);
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Whether the LM head is the embedding matrix.
     pub fn tied(&self) -> bool {
         self.shared.tied

@@ -40,6 +40,7 @@ mod error;
 mod exits;
 mod generate;
 pub mod lens;
+pub mod presets;
 mod score;
 mod session;
 mod text;

@@ -1,10 +1,14 @@
 //! The command line as plain data. Parsing reads nothing and does nothing.
 
+mod definition;
+mod examples;
+mod given;
 mod lens;
 mod method;
 mod model;
 mod prompt;
 mod sampling;
+mod tools;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,11 +17,14 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
+pub use definition::{default_of, definition, negation, visible, with_negations};
+pub use given::Given;
 pub use lens::{LensArgs, LensFormat};
-pub use method::{MethodArgs, MethodParams};
+pub use method::{MethodArgs, MethodParams, PRESET, PresetArg};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
 pub use prompt::{IdList, PromptArgs};
 pub use sampling::{ExitArgs, Exits, SamplingArgs};
+pub use tools::{CompletionsArgs, ConfigArgs, ManArgs, ManFormat};
 
 use crate::output;
 
@@ -38,6 +45,18 @@ pub struct Cli {
     /// Show what llama.cpp reports and how long things took; -vv for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+
+    /// Say nothing on standard error but what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Configuration file to read in place of the user's own
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Read no configuration file
+    #[arg(long, global = true, conflicts_with = "config")]
+    pub no_config: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +71,12 @@ pub enum Command {
     Lens(LensArgs),
     /// Measure what methods cost on this machine with a model: time and memory
     Bench(BenchArgs),
+    /// Show the settings in force and where each comes from
+    Config(ConfigArgs),
+    /// Print a script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Print or write the manual pages
+    Man(ManArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -212,10 +237,10 @@ pub enum Format {
     Json,
 }
 
-/// Parses the command line. What is not to be run, such as `--help` or a
-/// mistake, has been printed, and the exit code is returned.
-pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
-    Cli::try_parse_from(with_long_names(args)).map_err(|error| match error.kind() {
+/// Says what a parser made of a command line that is not to be run, such as `--help`
+/// or a mistake; returns the exit code.
+pub fn report(error: &clap::Error) -> ExitCode {
+    match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -224,10 +249,10 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
             ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
         _ => {
-            output::say(format_args!("{}", one_line(&error.render().to_string())));
+            output::complain(format_args!("{}", one_line(&error.render().to_string())));
             ExitCode::from(2)
         }
-    })
+    }
 }
 
 /// llama.cpp's short names of several letters, which no parser of single-letter
@@ -239,7 +264,8 @@ const SHORT_NAMES: [(&str, &str); 4] = [
     ("-fa", "--flash-attn"),
 ];
 
-fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+/// The command line with long names in the place of llama.cpp's short ones.
+pub fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     let mut flags = true;
     args.map(move |arg| {
         flags &= arg != "--";
@@ -260,7 +286,7 @@ fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item =
 
 /// A parser's report of several paragraphs as one line: what is wrong, and the
 /// tip if there is one.
-fn one_line(report: &str) -> String {
+pub fn one_line(report: &str) -> String {
     let lines = report
         .lines()
         .map(str::trim)
@@ -284,11 +310,6 @@ fn one_line(report: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
-    }
 
     #[test]
     fn short_names_of_llama_cpp_are_known_up_to_a_double_dash() {

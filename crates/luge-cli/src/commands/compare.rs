@@ -57,7 +57,7 @@ pub fn run(job: CompareJob) -> Result<ExitCode, Failure> {
     // All are checked before the first takes its time.
     let mut decoders = Vec::new();
     for (name, method) in &job.methods {
-        let decoder = session.decoder(method)?;
+        let decoder = method.decoder(&session)?;
         match session.prepare(&decoder).map_err(Failure::from) {
             // The answers then begin, and end, with that.
             Ok(()) | Err(Failure::Interrupted) => {}

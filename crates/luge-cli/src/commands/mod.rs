@@ -3,8 +3,11 @@
 pub mod bench;
 mod cells;
 pub mod compare;
+pub mod completions;
+pub mod config;
 mod layers;
 pub mod lens;
+pub mod man;
 mod prompts;
 pub mod run;
 pub mod score;
