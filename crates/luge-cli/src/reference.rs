@@ -260,7 +260,7 @@ mod tests {
         let pages = pages();
         let root = built();
         for command in [&root].into_iter().chain(root.get_subcommands()) {
-            let name = command.get_bin_name().unwrap();
+            let name = command.get_bin_name().unwrap_or(command.get_name());
             let section = section(&text, name);
             let file = format!("{}.1", name.replace(' ', "-"));
             let (_, page) = pages.iter().find(|(name, _)| *name == file).unwrap();

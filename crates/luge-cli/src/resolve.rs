@@ -402,7 +402,7 @@ fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
 }
 
 /// The model that a name stands for, if it is one that the user gave.
-fn unaliased(model: PathBuf) -> PathBuf {
+pub fn unaliased(model: PathBuf) -> PathBuf {
     let target = model.to_str().and_then(|name| settings::aliases().get(name));
     target.map_or(model.clone(), PathBuf::from)
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::args::{ConfigArgs, Format};
 use crate::failure::Failure;
 use crate::output::{self, ASIDE, HEADING, print_json};
+use crate::resolve::unaliased;
 use crate::settings::{self, Force, Origin, Place, Setting};
 
 /// What `--init` writes.
@@ -60,7 +61,11 @@ pub fn run(args: ConfigArgs, config: Option<PathBuf>) -> Result<ExitCode, Failur
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let (force, file) = settings::of(line(args.line, config))?;
+    let (mut force, file) = settings::of(line(args.line, config))?;
+    // A model that cannot be read says so where it is needed.
+    let model = force.values("model").first().map(|model| unaliased(model.into()));
+    let rows = model.and_then(|model| luge::presets::for_file(&model).ok());
+    force.publish(&rows.unwrap_or_default());
     // Behind the command it is the command's own, and means the same.
     let is_json = |setting: &Setting| setting.origin == Origin::Flag && setting.values == ["json"];
     let inner = force.settings.iter().any(|setting| setting.name == "format" && is_json(setting));
@@ -119,6 +124,7 @@ fn object<'a>(command: &str, setting: &'a Setting) -> SettingObject<'a> {
         }
         Origin::Command { line } => ("file", None, Some(*line), Some(command.to_owned())),
         Origin::Top { line } => ("file", None, Some(*line), None),
+        Origin::Preset => ("preset", None, None, None),
         Origin::Default => ("default", None, None, None),
     };
     SettingObject { name: &setting.name, value, source, variable, line, table }
@@ -137,9 +143,11 @@ fn table(force: &Force, file: Option<&str>) -> String {
             Origin::Model { line, pattern } => format!("line {line}, [models.{pattern:?}]"),
             Origin::Command { line } => format!("line {line}, [{}]", force.command),
             Origin::Top { line } => format!("line {line}"),
+            Origin::Preset => "preset".to_owned(),
             Origin::Default => "default".to_owned(),
         };
-        let row = [setting.name.clone(), setting.values.join(" "), from];
+        let values: Vec<_> = setting.values.iter().map(|value| shown(value)).collect();
+        let row = [setting.name.clone(), values.join(" "), from];
         table.add_row(row.map(|cell| {
             if is_default && !cell.is_empty() { format!("{ASIDE}{cell}{ASIDE:#}") } else { cell }
         }));
@@ -149,6 +157,13 @@ fn table(force: &Force, file: Option<&str>) -> String {
         None => "there is no configuration file; luge config --init writes one".to_owned(),
     };
     format!("{}\n{ASIDE}{file}{ASIDE:#}\n", table.trim_fmt())
+}
+
+/// A value on one line, quoted where its blanks would not show.
+fn shown(value: &str) -> String {
+    let is_plain = |c: char| !c.is_control();
+    let shows = !value.is_empty() && value.trim() == value && value.chars().all(is_plain);
+    if shows { value.to_owned() } else { format!("{value:?}") }
 }
 
 fn print(text: &str) -> Result<(), Failure> {

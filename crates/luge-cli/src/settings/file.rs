@@ -102,6 +102,9 @@ impl Names {
         if known {
             return Ok(());
         }
+        if of_command(key).is_some() {
+            return Err(format!("'{key}' is a command: its settings stand in a table, [{key}]"));
+        }
         if ONE_CALL.contains(&key) {
             return Err(format!("'{key}' is about one call: give --{key} on the command line"));
         }
@@ -114,9 +117,7 @@ impl Names {
                 self.commands.iter().filter(has).map(|(name, _)| name.as_str()).collect();
             return Err(format!("{command} has no '{key}', which is of {}", owners.join(", ")));
         }
-        let commands = self.commands.iter().map(|(name, _)| name.as_str());
-        let candidates = self.all().chain(commands.filter(|_| command.is_none() && !of_model));
-        Err(match nearest(key, candidates) {
+        Err(match nearest(key, self.all()) {
             Some(name) => format!("there is no setting '{key}'; did you mean '{name}'?"),
             None => {
                 format!("there is no setting '{key}'; they have the flags' names, see luge config")
@@ -212,6 +213,9 @@ impl ConfigFile {
                 }
                 DeValue::Table(table) => {
                     let commands = || names.commands.iter().map(|(name, _)| name.as_str());
+                    if names.all().any(|setting| setting == name) {
+                        return Err(wrong(key.span(), format!("'{name}' takes a value, no table")));
+                    }
                     if !commands().any(|command| command == name) {
                         let tables = commands().chain([ALIASES, MODELS]);
                         let hint = match nearest(name, tables.clone()) {

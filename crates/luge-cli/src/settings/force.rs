@@ -7,7 +7,8 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use luge::{METHODS, Params, Pipeline};
+use luge::presets::{Preset, TASKS, choose};
+use luge::{DecodingError, METHODS, Params, Pipeline};
 
 use super::file::{ConfigFile, Entry, Value};
 use super::{OTHER_VARIABLES, glob, has_settings, is_setting, nearest, variable};
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 use crate::output;
 
 /// Where a value comes from. The first wins.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Flag,
     /// A variable of this name.
@@ -34,11 +35,13 @@ pub enum Origin {
     Top {
         line: usize,
     },
+    /// Published for the model, as `preset` asks for.
+    Preset,
     Default,
 }
 
 impl Origin {
-    /// The one before it in the order of what wins, whatever the line.
+    /// Its place in the order: of two, the lower one wins.
     fn rank(&self) -> usize {
         match self {
             Origin::Flag => 0,
@@ -46,7 +49,8 @@ impl Origin {
             Origin::Model { .. } => 2,
             Origin::Command { .. } => 3,
             Origin::Top { .. } => 4,
-            Origin::Default => 5,
+            Origin::Preset => 5,
+            Origin::Default => 6,
         }
     }
 }
@@ -119,6 +123,36 @@ impl Force {
                 |command: Command| command.mut_arg(&setting.id, |arg| arg.default_values(values));
             if is_global { with(command) } else { command.mut_subcommand(&self.command, with) }
         })
+    }
+
+    /// The values in force for a flag; none where the command does not have it.
+    pub fn values(&self, name: &str) -> &[String] {
+        let setting = self.settings.iter().find(|setting| setting.name == name);
+        setting.map_or(&[], |setting| setting.values.as_slice())
+    }
+
+    /// Puts what was published for the model in the place of defaults, where that is in
+    /// force: the rows for it are these.
+    pub fn publish(&mut self, rows: &[&'static Preset]) {
+        let Some(preset) = self.settings.iter().find(|setting| setting.name == PRESET) else {
+            return;
+        };
+        if !preset.is_preset() {
+            return;
+        }
+        let task = preset
+            .values
+            .iter()
+            .map(String::as_str)
+            .find(|task| TASKS.iter().any(|known| known.name == *task));
+        let Some(row) = choose(rows, task) else { return };
+        let params = row.params();
+        for setting in self.settings.iter_mut().filter(|set| set.origin == Origin::Default) {
+            if let Some(value) = params.get(&setting.name) {
+                setting.values = vec![value.to_owned()];
+                setting.origin = Origin::Preset;
+            }
+        }
     }
 
     /// Leaves out what does not go together with what wins over it.
@@ -195,10 +229,34 @@ impl Force {
             if let Some(reason) = refusal(command, &self.command, &setting.name, value) {
                 let place = setting.origin.place(file.map(|file| file.path.as_path()));
                 let name = &setting.name;
-                return Err(Failure::Usage(format!("{place}: {name} = '{value}': {reason}")));
+                let hint = match self.other_command(command, setting, value) {
+                    Some(other) => format!("; for {other} alone, put it into [{other}]"),
+                    None => String::new(),
+                };
+                let message = format!("{place}: {name} = '{value}': {reason}{hint}");
+                return Err(Failure::Usage(message));
             }
         }
         Ok(())
+    }
+}
+
+impl Force {
+    /// Another command that takes the value, where it is said for all.
+    fn other_command<'a>(
+        &self,
+        command: &'a Command,
+        setting: &Setting,
+        value: &str,
+    ) -> Option<&'a str> {
+        let is_for_all = matches!(setting.origin, Origin::Top { .. });
+        let takes = |name: &str| {
+            let args = args(command, name);
+            args.iter().any(|arg| arg.get_long() == Some(&setting.name))
+                && refusal(command, name, &setting.name, value).is_none()
+        };
+        let commands = command.get_subcommands().filter(|command| has_settings(command));
+        commands.map(Command::get_name).find(|name| is_for_all && takes(name))
     }
 }
 
@@ -226,6 +284,7 @@ impl Origin {
             Origin::Model { line, .. } | Origin::Command { line } | Origin::Top { line } => {
                 in_file(*line)
             }
+            Origin::Preset => "the published settings".to_owned(),
             Origin::Default => "the default".to_owned(),
         }
     }
@@ -411,7 +470,10 @@ fn method_refusal(flag: &str, value: &str) -> Option<String> {
     } else {
         None
     };
-    error.map(|error| error.to_string())
+    error.map(|error| match error {
+        DecodingError::BadValue { expected, .. } => format!("it takes {expected}"),
+        other => other.to_string(),
+    })
 }
 
 /// What in the environment is named like a setting and is none.

@@ -112,10 +112,7 @@ fn with_settings(command: Command, given: &ArgMatches) -> Result<Command, Failur
     let force = Force::new(&command, name, given, file.as_ref())?;
     force.warn();
     let command = force.applied(command);
-    if let Some(file) = file {
-        // Once: there is one command a process.
-        let _ = ALIASES.set(file.aliases);
-    }
+    file.map(keep_aliases);
     Ok(command)
 }
 
@@ -143,7 +140,14 @@ pub fn of(line: Vec<OsString>) -> Result<(Force, Option<PathBuf>), Failure> {
     }
     let file = read(&command, given)?;
     let force = Force::new(&command, name, given, file.as_ref())?;
-    Ok((force, file.map(|file| file.path)))
+    Ok((force, file.map(keep_aliases)))
+}
+
+/// Keeps the names that a file gives to models; returns where it is.
+fn keep_aliases(file: ConfigFile) -> PathBuf {
+    // Once: there is one command a process.
+    let _ = ALIASES.set(file.aliases);
+    file.path
 }
 
 /// The configuration file, if there is one.

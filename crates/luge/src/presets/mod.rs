@@ -4,7 +4,8 @@
 //! model and from task to task; the method's authors chose both for each. Their
 //! choices are here, with where they stand, and nothing else: what no one has
 //! published has no row. [`matching`] finds the rows of a model by its names,
-//! [`for_model`] those of a loaded one, [`choose`] the one for a task.
+//! [`for_model`]
+//! those of a loaded one, [`for_file`] those of a file, [`choose`] the one for a task.
 //!
 //! Whether a setting helps on a text that is not the task's own is another question:
 //! each was chosen for the score in one benchmark.
@@ -12,9 +13,10 @@
 mod table;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use luge_decoding::Params;
-use luge_llama::Model;
+use luge_llama::{Error, Gguf, Model};
 
 pub use table::PRESETS;
 
@@ -79,8 +81,26 @@ pub fn matching<'a>(
 
 /// The rows for a loaded model, by its metadata and its file's name.
 pub fn for_model(model: &Model) -> Vec<&'static Preset> {
-    let mut names = Vec::from_iter(model.metadata("general.name"));
-    let part = |key: &str| model.metadata(key).unwrap_or_default();
+    of_file(model.architecture(), model.path(), |key| model.metadata(key))
+}
+
+/// The rows for the model in a GGUF file, of which only the header is read.
+///
+/// # Errors
+/// What [`Gguf::open`] reports.
+pub fn for_file(path: &Path) -> Result<Vec<&'static Preset>, Error> {
+    let gguf = Gguf::open(path)?;
+    let architecture = gguf.string("general.architecture").unwrap_or_default();
+    Ok(of_file(&architecture, path, |key| gguf.string(key)))
+}
+
+fn of_file(
+    architecture: &str,
+    path: &Path,
+    metadata: impl Fn(&str) -> Option<String>,
+) -> Vec<&'static Preset> {
+    let mut names = Vec::from_iter(metadata("general.name"));
+    let part = |key: &str| metadata(key).unwrap_or_default();
     // What converters take a name apart into.
     names.push(format!(
         "{} {} {}",
@@ -88,8 +108,8 @@ pub fn for_model(model: &Model) -> Vec<&'static Preset> {
         part("general.size_label"),
         part("general.finetune"),
     ));
-    names.extend(model.path().file_name().map(|name| name.to_string_lossy().into_owned()));
-    matching(model.architecture(), names.iter().map(String::as_str))
+    names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    matching(architecture, names.iter().map(String::as_str))
 }
 
 /// The row of a model for a task; without one, for the first of [`TASKS`] that has a
