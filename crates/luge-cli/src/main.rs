@@ -22,8 +22,11 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = match settings::parse(std::env::args_os()) {
-        Ok(cli) => {
+        Ok((cli, notes)) => {
             output::set_up(cli.color, cli.verbose, cli.quiet);
+            for note in notes {
+                output::say(format_args!("{note}"));
+            }
             cli
         }
         Err(exit) => return exit,

@@ -101,10 +101,24 @@ fn summary(help: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::is_setting;
 
     #[test]
-    fn the_command_line_is_consistent() {
-        with_negations(definition(), |_| true).debug_assert();
+    fn no_name_stands_for_two_flags() {
+        let mut command = with_negations(definition(), is_setting);
+        command.build();
+        for command in command.get_subcommands() {
+            let mut seen: Vec<String> = Vec::new();
+            for arg in command.get_arguments() {
+                let long =
+                    arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default());
+                let short = arg.get_short_and_visible_aliases().unwrap_or_default();
+                for name in long.map(str::to_owned).chain(short.iter().map(char::to_string)) {
+                    assert!(!seen.contains(&name), "{} has two of {name}", command.get_name());
+                    seen.push(name);
+                }
+            }
+        }
     }
 
     #[test]

@@ -75,7 +75,9 @@ pub fn run(args: ConfigArgs, config: Option<PathBuf>) -> Result<ExitCode, Failur
         print_json(&ConfigObject { command: &force.command, file, settings: settings.collect() })?;
     } else {
         print(&table(&force, file.as_deref()))?;
-        force.warn();
+        for note in &force.notes {
+            output::say(format_args!("{note}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,7 +14,6 @@ use super::file::{ConfigFile, Entry, Value};
 use super::{OTHER_VARIABLES, glob, has_settings, is_setting, nearest, variable};
 use crate::args::{PRESET, default_of};
 use crate::failure::Failure;
-use crate::output;
 
 /// Where a value comes from. The first wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +63,8 @@ pub struct Setting {
     /// None for several that can be given, one for most flags.
     pub values: Vec<String>,
     pub origin: Origin,
+    /// Whether it is a switch, or a count, that is off.
+    is_off: bool,
 }
 
 /// All settings of a command.
@@ -71,9 +72,8 @@ pub struct Force {
     pub command: String,
     /// In the order of the flags.
     pub settings: Vec<Setting>,
-    /// Settings from elsewhere than the command line that are wrong to have: one line
-    /// each.
-    notes: Vec<String>,
+    /// What in the environment is there to no effect, a line each.
+    pub notes: Vec<String>,
 }
 
 impl Force {
@@ -101,13 +101,6 @@ impl Force {
             force.check(command, setting, file)?;
         }
         Ok(force)
-    }
-
-    /// Says what is in the environment to no effect.
-    pub fn warn(&self) {
-        for note in &self.notes {
-            output::say(format_args!("{note}"));
-        }
     }
 
     /// The command line with what is in force for defaults.
@@ -157,40 +150,45 @@ impl Force {
 
     /// Leaves out what does not go together with what wins over it.
     fn drop_conflicting(&mut self, command: &Command, given: &ArgMatches) {
-        let Some(own) = command.find_subcommand(&self.command) else { return };
-        let all: Vec<&Arg> = own.get_arguments().chain(command.get_arguments()).collect();
         let mut pairs: Vec<(String, String)> = Vec::new();
-        for (holder, arg) in own
-            .get_arguments()
-            .map(|arg| (own, arg))
-            .chain(command.get_arguments().map(|arg| (command, arg)))
-        {
-            for other in holder.get_arg_conflicts_with(arg) {
-                let (one, other) = (arg.get_id().to_string(), other.get_id().to_string());
-                pairs.push((one.clone(), other.clone()));
-                pairs.push((other, one));
+        for holder in command.find_subcommand(&self.command).into_iter().chain([command]) {
+            for arg in holder.get_arguments() {
+                for other in holder.get_arg_conflicts_with(arg) {
+                    let (one, other) = (arg.get_id().to_string(), other.get_id().to_string());
+                    pairs.push((one.clone(), other.clone()));
+                    pairs.push((other, one));
+                }
             }
         }
-        let given_rank = |id: &str| {
-            let is_there = all.iter().any(|arg| *arg.get_id() == *id);
-            (is_there && is_given(given, id)).then_some(0)
-        };
         let ranks: BTreeMap<String, usize> = self
             .settings
             .iter()
-            // A switch that is off stands in no one's way.
-            .filter(|setting| setting.values != ["false"])
+            // What is off stands in no one's way.
+            .filter(|setting| !setting.is_off)
             .map(|setting| (setting.id.clone(), setting.origin.rank()))
             .collect();
-        for setting in &mut self.settings {
-            let rivals = pairs.iter().filter(|(one, _)| *one == setting.id);
-            let best = rivals
-                .filter_map(|(_, other)| given_rank(other).or(ranks.get(other).copied()))
-                .min();
+        // Not all that conflicts is a setting.
+        let rank = |id: &str| match ranks.get(id) {
+            Some(&rank) => Some(rank),
+            None => (!self.has(id) && is_given(given, id)).then(|| Origin::Flag.rank()),
+        };
+        let best: Vec<_> = self
+            .settings
+            .iter()
+            .map(|setting| {
+                let rivals = pairs.iter().filter(|(one, _)| *one == setting.id);
+                rivals.filter_map(|(_, other)| rank(other)).min()
+            })
+            .collect();
+        for (setting, best) in self.settings.iter_mut().zip(best) {
             if best.is_some_and(|best| best < setting.origin.rank()) {
                 setting.reset();
             }
         }
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.settings.iter().any(|setting| setting.id == id)
     }
 
     /// Published settings go before what ranks behind the place that asks for them.
@@ -335,6 +333,11 @@ fn setting(
     let setting = |values: Vec<String>, origin: Origin| Setting {
         id: id.to_owned(),
         name: name.to_owned(),
+        is_off: match arg.get_action() {
+            ArgAction::SetTrue => values == ["false"],
+            ArgAction::Count => values == ["0"],
+            _ => false,
+        },
         values,
         origin,
     };

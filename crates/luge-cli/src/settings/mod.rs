@@ -85,35 +85,32 @@ pub fn variable(name: &str) -> String {
     format!("LUGE_{}", name.to_uppercase().replace('-', "_"))
 }
 
-/// Parses the command line, with settings where it says nothing. What is not to be run,
-/// such as `--help` or a mistake, has been printed, and the exit code is returned.
-pub fn parse(line: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
+/// Parses the command line, with settings where it says nothing; also returns what is to
+/// be remarked on, a line each. What is not to be run, such as `--help` or a mistake, has
+/// been printed, and the exit code is returned.
+pub fn parse(line: impl Iterator<Item = OsString>) -> Result<(Cli, Vec<String>), ExitCode> {
     let line: Vec<_> = args::with_long_names(line).collect();
     let command = args::with_negations(args::definition(), is_setting);
     let given = command.clone().try_get_matches_from(&line);
     let given = given.map_err(|error| args::report(&error))?;
-    let command = with_settings(command, &given).map_err(|failure| {
+    let (command, notes) = with_settings(command, &given).map_err(|failure| {
         output::complain(format_args!("error: {failure}"));
         failure.exit_code()
     })?;
     let cli = command
         .try_get_matches_from(&line)
         .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
-    cli.map_err(|error| args::report(&error))
+    cli.map(|cli| (cli, notes)).map_err(|error| args::report(&error))
 }
 
-/// The command line with settings for defaults.
-fn with_settings(command: Command, given: &ArgMatches) -> Result<Command, Failure> {
-    let Some((name, given)) = given.subcommand() else { return Ok(command) };
-    if TOOLS.contains(&name) {
-        return Ok(command);
-    }
+/// The command line with settings for defaults, and what is to be remarked on.
+fn with_settings(command: Command, given: &ArgMatches) -> Result<(Command, Vec<String>), Failure> {
+    let given = given.subcommand().filter(|(name, _)| !TOOLS.contains(name));
+    let Some((name, given)) = given else { return Ok((command, Vec::new())) };
     let file = read(&command, given)?;
     let force = Force::new(&command, name, given, file.as_ref())?;
-    force.warn();
-    let command = force.applied(command);
     file.map(keep_aliases);
-    Ok(command)
+    Ok((force.applied(command), force.notes))
 }
 
 /// What is in force for a command line behind the program's name, of which what is

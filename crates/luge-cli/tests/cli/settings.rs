@@ -201,6 +201,8 @@ fn a_flag_wins_over_a_setting_that_it_conflicts_with() {
     // Of two settings, the one that comes first.
     let config = in_force(home.of(bare_luge()).env("LUGE_VERBOSE", "1"), "run");
     assert_eq!([config("quiet").0, config("verbose").0], ["false", "1"]);
+    let config = in_force(home.of(bare_luge()).env("LUGE_VERBOSE", "0"), "run");
+    assert_eq!([config("quiet").0, config("verbose").0], ["true", "0"]);
 }
 
 #[test]
@@ -291,6 +293,7 @@ fn a_variable_of_nearly_the_name_is_remarked_on() {
         "luge: LUGE_CTX_SISE is no setting; did you mean LUGE_CTX_SIZE?\n"
     );
     assert_eq!(said("LUGE_OF_ANOTHER_PROGRAM"), "");
+    run(model("llama")).env("LUGE_CTX_SISE", "1").flags("-q -n 1").arg(PROMPT).stdout();
 }
 
 #[test]

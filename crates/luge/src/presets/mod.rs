@@ -217,6 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn the_docs_have_every_row() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        let docs = std::fs::read_to_string(file).unwrap();
+        for model in PRESETS.iter().map(|row| row.model) {
+            let cells = TASKS.map(|task| {
+                let row = PRESETS.iter().find(|row| row.model == model && row.task == task.name);
+                row.map_or_else(String::new, |row| {
+                    format!("{}, {}", row.evolution_rate, row.evolution_scale)
+                })
+            });
+            let line = format!("\n| {model} | {} |\n", cells.join(" | "));
+            assert!(docs.contains(&line), "docs/configuration.md lacks {line}");
+        }
+    }
+
+    #[test]
     fn every_row_can_be_asked_for_and_is_there_once() {
         for row in PRESETS {
             assert!(TASKS.iter().any(|task| task.name == row.task), "{row:?}");
