@@ -37,7 +37,11 @@ fn the_short_help_is_the_shorter_one() {
         let (short, long) = (help("-h"), help("--help"));
         assert!(short.lines().count() < long.lines().count(), "{command}");
         assert!(!short.contains("Examples:") && long.contains("Examples:"), "{command}");
-        assert!(short.lines().all(|line| line.chars().count() <= 100), "{short}");
+        for columns in [80, 100] {
+            let luge = bare_luge().env("COLUMNS", columns.to_string()).flags(&command);
+            let help = luge.flags("-h").stdout();
+            assert!(help.lines().all(|line| line.chars().count() <= columns), "{help}");
+        }
     }
 }
 

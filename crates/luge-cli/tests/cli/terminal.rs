@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use rexpect::process::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 
-use crate::support::{Luge, PROMPT, bare_luge, bench, compare, lens, model, reference_prompt, run};
+use crate::support::{Luge, PROMPT, bench, compare, lens, model, reference_prompt, run};
 
 /// What a command shows on a terminal of so many columns.
 fn shown(columns: u16, luge: Luge) -> String {
@@ -56,17 +56,6 @@ fn answers_are_compared_over_the_width_of_the_terminal() {
         assert_eq!(border.trim_end().chars().count() + 1, usize::from(columns), "{text}");
     }
     assert!(!table(40).contains('╞'), "two columns of twenty are too narrow to read");
-}
-
-#[test]
-fn the_short_help_fits_the_terminal() {
-    for columns in [80, 100] {
-        let help = shown(columns, bare_luge().env("NO_COLOR", "1").flags("run -h"));
-        assert!(help.contains("--evolution-rate"), "{help}");
-        for line in help.lines().map(str::trim_end) {
-            assert!(line.chars().count() <= usize::from(columns), "{line}");
-        }
-    }
 }
 
 /// A conversation on a terminal, with a prompt typed and these words shown.
