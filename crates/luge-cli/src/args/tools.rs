@@ -11,11 +11,11 @@ use super::Format;
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
     /// Print where the configuration file is looked for, whether there is one or not
-    #[arg(long, conflicts_with_all = ["init", "line"])]
+    #[arg(long, conflicts_with_all = ["init", "line", "format"])]
     pub path: bool,
     /// Write a configuration file with everything commented out; one that is there
     /// stays as it is
-    #[arg(long, conflicts_with = "line")]
+    #[arg(long, conflicts_with_all = ["line", "format"])]
     pub init: bool,
     /// Output: a table, or one JSON object
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]

@@ -11,7 +11,7 @@ use luge::presets::{Preset, TASKS, choose};
 use luge::{DecodingError, METHODS, Params, Pipeline};
 
 use super::file::{ConfigFile, Entry, Value};
-use super::{OTHER_VARIABLES, glob, has_settings, is_setting, nearest, variable};
+use super::{OTHER_VARIABLES, glob, has_settings, is_setting, variable};
 use crate::args::{PRESET, default_of};
 use crate::failure::Failure;
 
@@ -497,11 +497,10 @@ fn unknown(command: &Command) -> Vec<String> {
         if known.contains(&name) {
             continue;
         }
-        // What is near nothing may be another program's.
-        let stem = name.trim_start_matches("LUGE_");
-        let stems = known.iter().map(|name| name.trim_start_matches("LUGE_"));
-        if let Some(near) = nearest(stem, stems) {
-            notes.push(format!("{name} is no setting; did you mean LUGE_{near}?"));
+        // What is near nothing may be another program's: one slip of the hand, or two.
+        let near = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
+        if let Some((_, near)) = near.filter(|(slips, _)| *slips <= 2).min() {
+            notes.push(format!("{name} is no setting; did you mean {near}?"));
         }
     }
     notes.sort();

@@ -292,7 +292,9 @@ fn a_variable_of_nearly_the_name_is_remarked_on() {
         said("LUGE_CTX_SISE"),
         "luge: LUGE_CTX_SISE is no setting; did you mean LUGE_CTX_SIZE?\n"
     );
-    assert_eq!(said("LUGE_OF_ANOTHER_PROGRAM"), "");
+    for other in ["LUGE_OF_ANOTHER_PROGRAM", "LUGE_CACHE", "LUGE"] {
+        assert_eq!(said(other), "", "{other}");
+    }
     run(model("llama")).env("LUGE_CTX_SISE", "1").flags("-q -n 1").arg(PROMPT).stdout();
 }
 
@@ -338,6 +340,7 @@ fn the_first_file_is_written_once_and_sets_nothing() {
 fn an_unknown_command_has_no_settings() {
     assert!(bare_luge().flags("config rum").failure(2).contains("'run'"));
     assert!(bare_luge().flags("config man").failure(2).contains("man has no settings"));
+    assert!(bare_luge().flags("config --path run").failure(2).contains("--path"));
     assert!(bare_luge().flags("config run --temp hot").failure(2).contains("--temp"));
 }
 
