@@ -85,13 +85,19 @@ impl Method {
             None => Ok(session.decoder(&self.pipeline)?),
             Some(row) => {
                 static SAID: Once = Once::new();
+                let published = row.params();
                 SAID.call_once(|| {
+                    let value = |name: &str| published.get(name).unwrap_or_default().to_owned();
+                    let values = presets::PARAMS.map(|name| format!("{name}={}", value(name)));
                     output::say(format_args!(
-                        "SLED as published for {} on {}: evolution rate {}, scale {} ({})",
-                        row.model, row.task, row.evolution_rate, row.evolution_scale, row.source,
+                        "SLED as published for {} on {}: {} ({})",
+                        row.model,
+                        row.task,
+                        values.join(", "),
+                        row.source,
                     ));
                 });
-                let params = row.params().merged(&preset.params);
+                let params = published.merged(&preset.params);
                 Ok(session.decoder(&Pipeline::parse(&preset.text, &params)?)?)
             }
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use luge::presets::{Preset, TASKS, choose};
+use luge::presets::{PARAMS, Preset, TASKS, choose};
 use luge::{DecodingError, METHODS, Params, Pipeline};
 
 use super::file::{ConfigFile, Entry, Value};
@@ -197,9 +197,7 @@ impl Force {
         let Some(preset) = preset.filter(|preset| preset.is_preset()) else { return };
         let rank = preset.origin.rank();
         for setting in &mut self.settings {
-            if matches!(setting.name.as_str(), "evolution-rate" | "evolution-scale")
-                && setting.origin.rank() > rank
-            {
+            if PARAMS.contains(&setting.name.as_str()) && setting.origin.rank() > rank {
                 setting.reset();
             }
         }

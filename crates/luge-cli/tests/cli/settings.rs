@@ -359,31 +359,31 @@ fn published_settings_are_used_and_named() {
         assert!(outcome.status.success(), "{outcome:#?}");
         let object: Value = serde_json::from_str(&outcome.stdout).unwrap();
         let stage = &object["method"]["stages"][0];
-        let [rate, scale] =
-            ["evolution_rate", "evolution_scale"].map(|name| stage[name].to_string());
-        (format!("{rate} {scale}"), outcome.stderr)
+        let names = ["rate", "scale", "steps", "lower_bound"];
+        let values = names.map(|name| stage[format!("evolution_{name}")].to_string());
+        (values.join(" "), outcome.stderr)
     };
     let run = || run(model.path());
     let (settings, said) = outcome(run().flags("--preset truthfulqa"));
-    assert_eq!(settings, "2.5 75");
+    assert_eq!(settings, "2.5 75 10 -100.0");
     assert_eq!(
         said,
-        "luge: SLED as published for Llama-2-7b-hf on truthfulqa: evolution rate 2.5, scale 75 \
-         (https://github.com/JayZhang42/SLED/blob/00067af/scripts/TruthfulQA.sh)\n"
+        "luge: SLED as published for Llama-2-7b-hf on truthfulqa: evolution-rate=2.5, \
+         evolution-scale=75, evolution-steps=10, evolution-lower-bound=-100 (https://github.com/JayZhang42/SLED/blob/00067af/scripts/TruthfulQA.sh)\n"
     );
-    assert_eq!(outcome(run().flags("--preset auto")).0, "1.75 5");
+    assert_eq!(outcome(run().flags("--preset auto")).0, "1.75 5 1 -1000.0");
     // What is given beside it wins, and what is written at the method.
-    assert_eq!(outcome(run().flags("--preset auto --evolution-scale 7")).0, "1.75 7");
+    assert_eq!(outcome(run().flags("--preset auto --evolution-scale 7")).0, "1.75 7 1 -1000.0");
     let method = "--preset auto --method sled(evolution-rate=3)";
-    assert_eq!(outcome(run().flags(method)).0, "3.0 5");
+    assert_eq!(outcome(run().flags(method)).0, "3.0 5 1 -1000.0");
     // As a setting, it goes before what ranks behind it.
     let home = Home::new("evolution-rate = 1\n[run]\npreset = true\n");
-    assert_eq!(outcome(home.of(run())).0, "1.75 5");
+    assert_eq!(outcome(home.of(run())).0, "1.75 5 1 -1000.0");
     assert_eq!(
         outcome(home.of(run()).flags("--preset none")),
-        ("1.0 10".to_owned(), String::new())
+        ("1.0 10 1 -1000.0".to_owned(), String::new())
     );
-    assert_eq!(outcome(home.of(run()).env("LUGE_EVOLUTION_RATE", "3")).0, "3.0 5");
+    assert_eq!(outcome(home.of(run()).env("LUGE_EVOLUTION_RATE", "3")).0, "3.0 5 1 -1000.0");
 }
 
 #[test]

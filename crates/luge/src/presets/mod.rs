@@ -1,7 +1,8 @@
 //! Settings of SLED that were published for a model and a task.
 //!
-//! How far SLED's step should go, and among how many tokens, differs from model to
-//! model and from task to task; the method's authors chose both for each. Their
+//! How far SLED's steps should go, and among how many tokens, differs from model to
+//! model and from task to task; the method's authors chose both for each, and how many
+//! steps there are, and what other tokens get, for each task. Their
 //! choices are here, with where they stand, and nothing else: what no one has
 //! published has no row. [`matching`] finds the rows of a model by its names,
 //! [`for_model`]
@@ -33,16 +34,31 @@ pub struct Preset {
     pub evolution_rate: f32,
     /// SLED's k, in tokens.
     pub evolution_scale: usize,
+    /// SLED's T.
+    pub evolution_steps: usize,
+    /// SLED's η, a logit.
+    pub evolution_lower_bound: f32,
     /// Where it was published.
     pub source: &'static str,
 }
 
+/// The parameters that a row sets.
+pub const PARAMS: [&str; 4] =
+    ["evolution-rate", "evolution-scale", "evolution-steps", "evolution-lower-bound"];
+
 impl Preset {
-    /// The settings as parameters of the method.
+    /// The settings as parameters of the method: each of [`PARAMS`].
     pub fn params(&self) -> Params {
+        let values = [
+            self.evolution_rate.to_string(),
+            self.evolution_scale.to_string(),
+            self.evolution_steps.to_string(),
+            self.evolution_lower_bound.to_string(),
+        ];
         let mut params = Params::default();
-        params.set("evolution-rate", self.evolution_rate.to_string());
-        params.set("evolution-scale", self.evolution_scale.to_string());
+        for (name, value) in PARAMS.into_iter().zip(values) {
+            params.set(name, value);
+        }
         params
     }
 }
@@ -220,16 +236,22 @@ mod tests {
     fn the_docs_have_every_row() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         let docs = std::fs::read_to_string(file).unwrap();
-        for model in PRESETS.iter().map(|row| row.model) {
+        let has = |name: &str, cell: &dyn Fn(&Preset) -> String, model: Option<&str>| {
             let cells = TASKS.map(|task| {
-                let row = PRESETS.iter().find(|row| row.model == model && row.task == task.name);
-                row.map_or_else(String::new, |row| {
-                    format!("{}, {}", row.evolution_rate, row.evolution_scale)
-                })
+                let is_meant = |row: &&Preset| {
+                    row.task == task.name && model.is_none_or(|model| row.model == model)
+                };
+                PRESETS.iter().find(is_meant).map(cell).unwrap_or_default()
             });
-            let line = format!("\n| {model} | {} |\n", cells.join(" | "));
+            let line = format!("\n| {name} | {} |\n", cells.join(" | "));
             assert!(docs.contains(&line), "docs/configuration.md lacks {line}");
+        };
+        for model in PRESETS.iter().map(|row| row.model) {
+            let cell = |row: &Preset| format!("{}, {}", row.evolution_rate, row.evolution_scale);
+            has(model, &cell, Some(model));
         }
+        has("*steps*", &|row| row.evolution_steps.to_string(), None);
+        has("*lower bound*", &|row| row.evolution_lower_bound.to_string(), None);
     }
 
     #[test]
@@ -238,7 +260,9 @@ mod tests {
             assert!(TASKS.iter().any(|task| task.name == row.task), "{row:?}");
             let rows = matching(row.architecture, [row.model]);
             assert_eq!(rows.iter().filter(|other| other.task == row.task).count(), 1, "{row:?}");
-            assert!(row.evolution_rate > 0.0 && row.evolution_scale > 0, "{row:?}");
+            // They are such as the method takes.
+            let sled = luge_decoding::Pipeline::parse("sled", &row.params());
+            assert!(sled.is_ok() && row.evolution_rate > 0.0, "{row:?}");
             assert!(row.source.starts_with("https://"), "{row:?}");
         }
     }
