@@ -10,7 +10,7 @@ ARGS ?= compare "$(QUESTION)" --show-layers $(if $(shell test -t 0 && echo yes),
 # One profile for all: the C++ engine is built once.
 CARGO_FLAGS = --release --locked
 
-.PHONY: run test test-page build bench picture setup setup-test
+.PHONY: run test test-page build bench docs picture setup setup-test
 
 run: build
 	@target/release/luge $(ARGS)
@@ -41,6 +41,10 @@ tests/page/node_modules: tests/page/package-lock.json
 # What methods cost on this machine: make bench BENCH_ARGS='-m model.gguf'.
 bench: build
 	@target/release/luge bench $(BENCH_ARGS)
+
+# docs/commands.md, from the definitions of commands and flags.
+docs: build
+	target/release/luge man --format markdown --out docs
 
 # The pictures in README.md.
 picture: setup-test build tests/page/node_modules

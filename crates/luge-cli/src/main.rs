@@ -1,6 +1,8 @@
 //! The `luge` command: parse, then resolve, then run.
 //!
 //! * [`args`] turns the command line into plain data, and does nothing else.
+//! * [`settings`] puts the environment and the configuration file in the place of
+//!   what the command line does not say.
 //! * [`resolve`] turns that into jobs: defaults filled in, prompts read,
 //!   methods parsed.
 //! * [`commands`] carries jobs out.
@@ -9,7 +11,9 @@ mod args;
 mod commands;
 mod failure;
 mod output;
+mod reference;
 mod resolve;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -17,10 +21,13 @@ use args::Command;
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let command = match args::parse(std::env::args_os()) {
-        Ok(cli) => {
-            output::set_up(cli.color, cli.verbose);
-            cli.command
+    let cli = match settings::parse(std::env::args_os()) {
+        Ok((cli, notes)) => {
+            output::set_up(cli.color, cli.verbose, cli.quiet);
+            for note in notes {
+                output::say(format_args!("{note}"));
+            }
+            cli
         }
         Err(exit) => return exit,
     };
@@ -28,12 +35,12 @@ fn main() -> ExitCode {
         // "folder/file:line: what", the folder of the machine it was built on.
         let (place, what) = message.split_once(": ").unwrap_or(("", message));
         let place = place.rsplit('/').next().unwrap_or(place);
-        output::say(format_args!(
+        output::complain(format_args!(
             "error: llama.cpp gave up, on a damaged model or a bug: {what} ({place})"
         ));
         std::process::exit(1);
     });
-    let result = match command {
+    let result = match cli.command {
         Command::Run(args) if resolve::is_chat(&args) => {
             resolve::run_as_chat().and_then(commands::chat::run)
         }
@@ -43,6 +50,9 @@ fn main() -> ExitCode {
         Command::Compare(args) => resolve::compare(args).and_then(commands::compare::run),
         Command::Lens(args) => resolve::lens(args).and_then(commands::lens::run),
         Command::Bench(args) => resolve::bench(args).and_then(commands::bench::run),
+        Command::Config(args) => commands::config::run(args, cli.config),
+        Command::Completions(args) => commands::completions::run(args),
+        Command::Man(args) => commands::man::run(args),
     };
     match result {
         Ok(code) => code,
@@ -51,7 +61,7 @@ fn main() -> ExitCode {
         // Who pressed Ctrl-C knows.
         Err(failure @ Failure::Interrupted) => failure.exit_code(),
         Err(failure) => {
-            output::say(format_args!("error: {failure}"));
+            output::complain(format_args!("error: {failure}"));
             failure.exit_code()
         }
     }

@@ -9,6 +9,8 @@ use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 use comfy_table::Table;
 use serde::Serialize;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 use crate::failure::Failure;
 
@@ -21,32 +23,60 @@ pub const ASIDE: Style = Style::new().dimmed();
 /// A heading.
 pub const HEADING: Style = Style::new().bold();
 
-/// Sets colour and logging for the whole process. `verbose` 1 shows what
-/// llama.cpp says, 2 all of it.
-pub fn set_up(color: ColorChoice, verbose: u8) {
+/// Whether nothing is said but what went wrong.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// The variable that chooses what is logged, as in `llama.cpp=debug` or `warn`.
+pub const LOG_VARIABLE: &str = "LUGE_LOG";
+
+/// Sets colour, speech and logging for the whole process. `verbose` 1 shows what
+/// llama.cpp says, 2 all of it; `LUGE_LOG` chooses more exactly.
+pub fn set_up(color: ColorChoice, verbose: u8, quiet: bool) {
     match color {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
         ColorChoice::Always => anstream::ColorChoice::Always,
         ColorChoice::Never => anstream::ColorChoice::Never,
     }
     .write_global();
+    QUIET.store(quiet, Ordering::Relaxed);
     let level = match verbose {
-        0 => return,
-        1 => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
+        0 => None,
+        1 => Some(LevelFilter::DEBUG),
+        _ => Some(LevelFilter::TRACE),
+    };
+    let chosen = std::env::var(LOG_VARIABLE).ok().filter(|text| !text.is_empty());
+    let filter = match (level, chosen) {
+        (Some(level), _) => Targets::new().with_default(level),
+        (None, Some(text)) if !quiet => match text.parse() {
+            Ok(filter) => filter,
+            Err(_) => {
+                return say(format_args!(
+                    "{LOG_VARIABLE} is passed over: '{text}' is none of error, warn, info, debug, \
+                     trace, or one of a part, such as llama.cpp=debug"
+                ));
+            }
+        },
+        _ => return,
     };
     let ansi = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    tracing_subscriber::fmt()
-        .with_max_level(level)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(ansi)
         .without_time()
-        .init();
+        .with_filter(filter);
+    tracing_subscriber::registry().with(lines).init();
 }
 
-/// Says something on standard error, in one line behind the program's name. If
-/// no one listens there, so be it.
+/// Says something on standard error, in one line behind the program's name, unless
+/// nothing is to be said. If no one listens there, so be it.
 pub fn say(message: Arguments<'_>) {
+    if !QUIET.load(Ordering::Relaxed) {
+        complain(message);
+    }
+}
+
+/// Says what went wrong, in any case.
+pub fn complain(message: Arguments<'_>) {
     let _ = writeln!(anstream::stderr().lock(), "luge: {message}");
 }
 
@@ -55,9 +85,9 @@ pub fn has_color() -> bool {
     anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }
 
-/// Whether standard error is a terminal.
+/// Whether there is someone to show progress to: standard error is a terminal.
 pub fn is_watched() -> bool {
-    io::stderr().is_terminal()
+    io::stderr().is_terminal() && !QUIET.load(Ordering::Relaxed)
 }
 
 /// The columns of the terminal that standard output is, or 100.

@@ -6,21 +6,24 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 #[cfg(feature = "atlas")]
 use luge::builtin::NAME as BUILT_IN;
 use luge::{
-    ExitForm, ExitPolicy, FlashAttention, GenerateOptions, LayerSelection, METHODS, MethodInfo,
-    ModelParams, Params, Pipeline, SamplerOptions, SessionOptions,
+    Decoder, ExitForm, ExitPolicy, FlashAttention, GenerateOptions, LayerSelection, METHODS,
+    MethodInfo, Model, ModelParams, Params, Pipeline, SamplerOptions, Session, SessionOptions,
+    presets,
 };
 
 use crate::args::{
-    self, BenchArgs, ChatArgs, ChatSetting, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn,
-    Format, LensArgs, LensFormat, MethodArgs, ModelArgs, PromptArgs, RunArgs, SamplingArgs,
-    ScoreArgs,
+    BenchArgs, ChatArgs, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn, Format, LensArgs,
+    LensFormat, MethodArgs, MethodParams, ModelArgs, PRESET, PresetArg, PromptArgs, RunArgs,
+    SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
 use crate::output;
+use crate::settings::{self, ChatSetting};
 
 /// A model to load and how to set it up.
 pub struct ModelJob {
@@ -54,6 +57,84 @@ impl Source {
 #[cfg(not(feature = "atlas"))]
 const BUILT_IN: &str = "atlas";
 
+/// A method, to be fitted to a model.
+pub struct Method {
+    pipeline: Pipeline,
+    preset: Option<Preset>,
+}
+
+/// Published settings that are wanted for a method, and what it takes to make it with
+/// them: which they are depends on the model.
+struct Preset {
+    wanted: PresetArg,
+    /// Whether it was asked for on the command line, and not merely set.
+    is_flag: bool,
+    text: String,
+    params: Params,
+}
+
+/// The method that published settings are for.
+const SLED: &str = "sled";
+
+impl Method {
+    /// The method fitted to the session's model, with what was published for it where
+    /// that is wanted; which it is, is said once.
+    pub fn decoder(&self, session: &Session) -> Result<Decoder, Failure> {
+        let Some(preset) = &self.preset else { return Ok(session.decoder(&self.pipeline)?) };
+        match preset.row(session.model())? {
+            None => Ok(session.decoder(&self.pipeline)?),
+            Some(row) => {
+                static SAID: Once = Once::new();
+                let published = row.params();
+                SAID.call_once(|| {
+                    let value = |name: &str| published.get(name).unwrap_or_default().to_owned();
+                    let values = presets::PARAMS.map(|name| format!("{name}={}", value(name)));
+                    output::say(format_args!(
+                        "SLED as published for {} on {}: {} ({})",
+                        row.model,
+                        row.task,
+                        values.join(", "),
+                        row.source,
+                    ));
+                });
+                let params = published.merged(&preset.params);
+                Ok(session.decoder(&Pipeline::parse(&preset.text, &params)?)?)
+            }
+        }
+    }
+}
+
+impl Preset {
+    /// The published settings for a model. None there are is an error where they were
+    /// asked for by a flag; a setting is for all models, those with none among them.
+    fn row(&self, model: &Model) -> Result<Option<&'static presets::Preset>, Failure> {
+        let rows = presets::for_model(model);
+        let task = match self.wanted {
+            PresetArg::Auto => None,
+            PresetArg::Task(task) => Some(task),
+        };
+        if let Some(row) = presets::choose(&rows, task) {
+            return Ok(Some(row));
+        }
+        let tasks: Vec<_> = rows.iter().map(|row| row.task).collect();
+        let there_is = match tasks.as_slice() {
+            [] => "give --evolution-rate and --evolution-scale of your own, or leave --preset out"
+                .to_owned(),
+            tasks => format!("there are some on {}", tasks.join(", ")),
+        };
+        let on = task.map(|task| format!(" on {task}")).unwrap_or_default();
+        let model = model.metadata("general.name").unwrap_or_else(|| {
+            model.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+        });
+        let message = format!("no settings of SLED are published for '{model}'{on}: {there_is}");
+        if self.is_flag {
+            return Err(Failure::Usage(message));
+        }
+        tracing::debug!("{message}");
+        Ok(None)
+    }
+}
+
 /// A prompt as given.
 pub enum Prompt {
     Text(String),
@@ -69,7 +150,7 @@ pub enum Pair {
 pub struct RunJob {
     pub model: ModelJob,
     pub prompt: Prompt,
-    pub method: Pipeline,
+    pub method: Method,
     pub options: GenerateOptions,
     pub show_changes: bool,
     pub format: Format,
@@ -101,7 +182,7 @@ pub enum TemplateChoice {
 
 /// How questions are answered: what can be changed while a chat goes on.
 pub struct ChatSettings {
-    pub method: Pipeline,
+    pub method: Method,
     /// How exits are read for a method that reads none.
     pub form: ExitForm,
     pub options: GenerateOptions,
@@ -112,7 +193,7 @@ pub struct ChatSettings {
 pub struct ScoreJob {
     pub model: ModelJob,
     pub pair: Pair,
-    pub method: Pipeline,
+    pub method: Method,
     pub format: Format,
 }
 
@@ -121,7 +202,7 @@ pub struct CompareJob {
     /// None where the first one is read from standard input, with the others.
     pub prompt: Option<Prompt>,
     /// Each method as it was written, and parsed.
-    pub methods: Vec<(String, Pipeline)>,
+    pub methods: Vec<(String, Method)>,
     pub options: GenerateOptions,
     pub show_layers: bool,
     pub interactive: bool,
@@ -131,7 +212,7 @@ pub struct CompareJob {
 pub struct LensJob {
     pub model: ModelJob,
     pub prompt: Prompt,
-    pub method: Pipeline,
+    pub method: Method,
     /// How exits are read for a method that reads none.
     pub form: ExitForm,
     /// The layers to show.
@@ -154,7 +235,7 @@ pub struct BenchJob {
     pub model: ModelJob,
     pub prompts: BenchPrompts,
     /// Each method as it was written, and parsed.
-    pub methods: Vec<(String, Pipeline)>,
+    pub methods: Vec<(String, Method)>,
     pub rounds: usize,
     pub options: GenerateOptions,
     pub format: Format,
@@ -225,7 +306,7 @@ pub fn chat(args: ChatArgs) -> Result<ChatJob, Failure> {
         template,
         variables: args.chat_template_kwargs.unwrap_or_default(),
         settings: ChatSettings {
-            form: args.method.params.0.exit_form()?,
+            form: args.method.params.values.exit_form()?,
             method: method(args.method)?,
             options: options(args.sampling, &args.exits),
             show_changes: args.show_changes,
@@ -239,9 +320,9 @@ pub fn chat(args: ChatArgs) -> Result<ChatJob, Failure> {
 /// The settings of a chat that goes on, with some that were changed.
 pub fn chat_settings(changed: &[(String, String)]) -> Result<ChatSettings, Failure> {
     let (args, _) = chat_args(changed)?;
-    let params = &args.method.params.0;
+    let params = &args.method.params;
     Ok(ChatSettings {
-        form: params.exit_form()?,
+        form: params.values.exit_form()?,
         // One that the method lacks waits for a method that has it.
         method: methods(&[&args.method.method], params, &all_params())?.remove(0),
         options: options(args.sampling, &args.exits),
@@ -259,15 +340,15 @@ pub fn chat_values(changed: &[(String, String)]) -> Result<Vec<ChatSetting>, Fai
 pub fn chat_methods(
     list: Option<&str>,
     changed: &[(String, String)],
-) -> Result<Vec<(String, Pipeline)>, Failure> {
+) -> Result<Vec<(String, Method)>, Failure> {
     let (args, _) = chat_args(changed)?;
     let texts = Pipeline::split_list(list.unwrap_or("greedy,dola,sled"))?;
-    let pipelines = methods(&texts, &args.method.params.0, &all_params())?;
+    let pipelines = methods(&texts, &args.method.params, &all_params())?;
     Ok(texts.iter().map(|text| text.trim().to_owned()).zip(pipelines).collect())
 }
 
 fn chat_args(changed: &[(String, String)]) -> Result<(ChatArgs, Vec<ChatSetting>), Failure> {
-    args::parse_chat(std::env::args_os(), changed).map_err(Failure::Usage)
+    settings::parse_chat(std::env::args_os(), changed)
 }
 
 fn all_params() -> Vec<&'static str> {
@@ -297,7 +378,7 @@ pub fn score(args: ScoreArgs) -> Result<ScoreJob, Failure> {
 }
 
 pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
-    let methods = named_methods(&args.methods, &args.params.0)?;
+    let methods = named_methods(&args.methods, &args.params)?;
     let prompt = match args.prompt {
         none if args.interactive && none.is_empty() => None,
         all if args.interactive && all.is_stdin() => {
@@ -324,14 +405,14 @@ pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
 const LENS_PARAMS: [&str; 3] = ["layers", "exit-norm", "exit-softcap"];
 
 pub fn lens(args: LensArgs) -> Result<LensJob, Failure> {
-    let params = &args.method.params.0;
-    let layers = params.get("layers").map_or(Ok(LayerSelection::All), str::parse)?;
+    let params = &args.method.params;
+    let layers = params.values.get("layers").map_or(Ok(LayerSelection::All), str::parse)?;
     if args.html.is_some() && args.html == args.svg {
         return Err(Failure::Usage("--html and --svg name the same file: give two".to_owned()));
     }
     let has_file = args.html.is_some() || args.svg.is_some();
     Ok(LensJob {
-        form: params.exit_form()?,
+        form: params.values.exit_form()?,
         layers,
         method: methods(&[&args.method.method], params, &LENS_PARAMS)?.remove(0),
         prompt: prompt(args.prompt)?,
@@ -348,7 +429,7 @@ pub fn lens(args: LensArgs) -> Result<LensJob, Failure> {
 }
 
 pub fn bench(args: BenchArgs) -> Result<BenchJob, Failure> {
-    let methods = named_methods(&args.methods, &args.params.0)?;
+    let methods = named_methods(&args.methods, &args.params)?;
     if args.sampling.predict == 0 {
         return Err(Failure::Usage(
             "-n 0 leaves nothing to measure: give a number of tokens".to_owned(),
@@ -375,28 +456,29 @@ pub fn bench(args: BenchArgs) -> Result<BenchJob, Failure> {
 }
 
 /// A list of methods, each as it was written, and parsed.
-fn named_methods(list: &str, params: &Params) -> Result<Vec<(String, Pipeline)>, Failure> {
+fn named_methods(list: &str, params: &MethodParams) -> Result<Vec<(String, Method)>, Failure> {
     let texts = Pipeline::split_list(list)?;
-    let pipelines = methods(&texts, params, &[])?;
+    let methods = methods(&texts, params, &[])?;
     let names = texts.iter().map(|text| text.trim().to_owned());
-    Ok(names.zip(pipelines).collect())
+    Ok(names.zip(methods).collect())
 }
 
-fn method(args: MethodArgs) -> Result<Pipeline, Failure> {
-    Ok(methods(&[&args.method], &args.params.0, &[])?.remove(0))
+fn method(args: MethodArgs) -> Result<Method, Failure> {
+    Ok(methods(&[&args.method], &args.params, &[])?.remove(0))
 }
 
-/// The methods, each with the parameters given as flags that it has. A flag
-/// that none of them has would do nothing, unless it is one of `also`, which the
-/// command itself has a use for: that is refused.
-fn methods(texts: &[&str], params: &Params, also: &[&str]) -> Result<Vec<Pipeline>, Failure> {
+/// The methods, each with the parameters that it has. A flag that none of them has
+/// would do nothing, unless it is one of `also`, which the command itself has a use
+/// for: that is refused. Settings from elsewhere wait for a method that has them.
+fn methods(texts: &[&str], params: &MethodParams, also: &[&str]) -> Result<Vec<Method>, Failure> {
     let mut used: Vec<&MethodInfo> = Vec::new();
     for text in texts {
         used.extend(Pipeline::methods(text)?);
     }
     let is_used =
         |name: &str| also.contains(&name) || used.iter().any(|method| method.has_param(name));
-    if let Some(idle) = params.names().find(|name| !is_used(name)) {
+    let mut given = params.values.names().filter(|name| params.given.has(name));
+    if let Some(idle) = given.find(|name| !is_used(name)) {
         let owners = METHODS.iter().filter(|method| method.has_param(idle));
         let owners: Vec<_> = owners.map(|method| method.name).collect();
         return Err(Failure::Usage(format!(
@@ -405,12 +487,33 @@ fn methods(texts: &[&str], params: &Params, also: &[&str]) -> Result<Vec<Pipelin
             texts.join(", "),
         )));
     }
-    texts.iter().map(|text| Ok(Pipeline::parse(text, params)?)).collect()
+    let has_sled = |methods: &[&MethodInfo]| methods.iter().any(|method| method.name == SLED);
+    let is_flag = params.given.has(PRESET);
+    if params.preset.is_some() && is_flag && !has_sled(&used) {
+        return Err(Failure::Usage(format!(
+            "--{PRESET} is about {SLED} and does nothing for {}",
+            texts.join(", "),
+        )));
+    }
+    let mut methods = Vec::new();
+    for text in texts {
+        let preset = params.preset.filter(|_| Pipeline::methods(text).is_ok_and(|m| has_sled(&m)));
+        methods.push(Method {
+            pipeline: Pipeline::parse(text, &params.values)?,
+            preset: preset.map(|wanted| Preset {
+                wanted,
+                is_flag,
+                text: (*text).to_owned(),
+                params: params.values.clone(),
+            }),
+        });
+    }
+    Ok(methods)
 }
 
 fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
     Ok(ModelJob {
-        source: source(args.model)?,
+        source: source(args.model.map(unaliased))?,
         params: ModelParams {
             gpu_layers: args.gpu_layers.0,
             mmap: !args.no_mmap,
@@ -428,6 +531,12 @@ fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
             },
         },
     })
+}
+
+/// The model that a name stands for, if it is one that the user gave.
+pub fn unaliased(model: PathBuf) -> PathBuf {
+    let target = model.to_str().and_then(|name| settings::aliases().get(name));
+    target.map_or(model.clone(), PathBuf::from)
 }
 
 #[cfg(feature = "atlas")]
@@ -463,9 +572,9 @@ fn options(args: SamplingArgs, exits: &ExitArgs) -> GenerateOptions {
 
 fn sampling(args: SamplingArgs) -> GenerateOptions {
     let filters = [
-        ("--top-k", args.top_k.is_some()),
-        ("--top-p", args.top_p.is_some()),
-        ("--min-p", args.min_p.is_some()),
+        ("--top-k", args.given.has("top_k")),
+        ("--top-p", args.given.has("top_p")),
+        ("--min-p", args.given.has("min_p")),
     ];
     for (flag, _) in filters.iter().filter(|(_, given)| *given && args.temp == 0.0) {
         output::say(format_args!("{flag} does nothing at temperature 0; --temp sets another"));

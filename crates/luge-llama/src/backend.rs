@@ -45,9 +45,9 @@ unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _user:
                     first.get_or_insert_with(|| without_function_name(text).to_owned());
                 }
             });
-            tracing::debug!(target: "llama.cpp", "error: {text}");
+            tracing::error!(target: "llama.cpp", "{text}");
         }
-        sys::GGML_LOG_LEVEL_WARN => tracing::debug!(target: "llama.cpp", "warning: {text}"),
+        sys::GGML_LOG_LEVEL_WARN => tracing::warn!(target: "llama.cpp", "{text}"),
         sys::GGML_LOG_LEVEL_INFO => tracing::debug!(target: "llama.cpp", "{text}"),
         _ => tracing::trace!(target: "llama.cpp", "{text}"),
     }

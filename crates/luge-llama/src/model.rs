@@ -1,7 +1,7 @@
 //! Loading a model.
 
 use std::collections::HashSet;
-use std::ffi::{CString, c_char};
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -155,30 +155,28 @@ impl Model {
         &self.shared.architecture
     }
 
-    /// A value of the file's metadata, as text; `None` if there is none. Of a string that
-    /// contains a NUL, the part before it.
+    /// The value of a metadata key as text, such as that of `general.name`; `None`
+    /// where the file does not have it, or has a list of values for it.
     pub fn metadata(&self, key: &str) -> Option<String> {
         let key = CString::new(key).ok()?;
-        let mut value = vec![0u8; 256];
-        loop {
-            // SAFETY: the model is live, the key NUL-terminated, and at most
-            // `value.len()` bytes are written, a NUL among them; the result is the whole
-            // length without it, or negative where the key is absent.
-            let length = unsafe {
-                sys::llama_model_meta_val_str(
-                    self.as_ptr(),
-                    key.as_ptr(),
-                    value.as_mut_ptr().cast::<c_char>(),
-                    value.len(),
-                )
-            };
-            let length = usize::try_from(length).ok()?;
-            if length < value.len() {
-                value.truncate(length);
-                return Some(String::from_utf8_lossy(&value).into_owned());
-            }
-            value.resize(length + 1, 0);
-        }
+        // SAFETY: the model is live and the key NUL-terminated; without a buffer
+        // nothing is written.
+        let length = unsafe {
+            sys::llama_model_meta_val_str(self.as_ptr(), key.as_ptr(), std::ptr::null_mut(), 0)
+        };
+        let length = usize::try_from(length).ok()?;
+        let mut text = vec![0u8; length + 1];
+        // SAFETY: as above; at most the buffer's length is written, with a NUL.
+        unsafe {
+            sys::llama_model_meta_val_str(
+                self.as_ptr(),
+                key.as_ptr(),
+                text.as_mut_ptr().cast(),
+                text.len(),
+            )
+        };
+        text.truncate(length);
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Whether the LM head is the embedding matrix.

@@ -41,6 +41,7 @@ mod error;
 mod exits;
 mod generate;
 pub mod lens;
+pub mod presets;
 mod score;
 mod session;
 mod text;

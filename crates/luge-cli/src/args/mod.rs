@@ -1,27 +1,32 @@
 //! The command line as plain data. Parsing reads nothing and does nothing.
 
 mod chat;
+mod definition;
+mod examples;
+mod given;
 mod lens;
 mod method;
 mod model;
 mod prompt;
 mod sampling;
+mod tools;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{
-    ArgMatches, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-};
+use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use chat::ChatArgs;
+pub use definition::{default_of, definition, negation, visible, with_negations};
+pub use given::Given;
 pub use lens::{LensArgs, LensFormat};
-pub use method::{MethodArgs, MethodParams};
+pub use method::{MethodArgs, MethodParams, PRESET, PresetArg};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
 pub use prompt::{IdList, PromptArgs};
 pub use sampling::{ExitArgs, Exits, SamplingArgs};
+pub use tools::{CompletionsArgs, ConfigArgs, ManArgs, ManFormat};
 
 use crate::output;
 
@@ -42,6 +47,18 @@ pub struct Cli {
     /// Show what llama.cpp reports and how long things took; -vv for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+
+    /// Say nothing on standard error but what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Configuration file to read in place of the user's own
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Read no configuration file
+    #[arg(long, global = true, conflicts_with = "config")]
+    pub no_config: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +75,12 @@ pub enum Command {
     Lens(LensArgs),
     /// Measure what methods cost on this machine with a model: time and memory
     Bench(BenchArgs),
+    /// Show the settings in force and where each comes from
+    Config(ConfigArgs),
+    /// Print a script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Print or write the manual pages
+    Man(ManArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -218,10 +241,10 @@ pub enum Format {
     Json,
 }
 
-/// Parses the command line. What is not to be run, such as `--help` or a
-/// mistake, has been printed, and the exit code is returned.
-pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
-    Cli::try_parse_from(with_long_names(args)).map_err(|error| match error.kind() {
+/// Says what a parser made of a command line that is not to be run, such as `--help`
+/// or a mistake; returns the exit code.
+pub fn report(error: &clap::Error) -> ExitCode {
+    match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -230,66 +253,10 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
             ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
         _ => {
-            output::say(format_args!("{}", one_line(&error.render().to_string())));
+            output::complain(format_args!("{}", one_line(&error.render().to_string())));
             ExitCode::from(2)
         }
-    })
-}
-
-/// A setting of a chat that can be changed while it goes on.
-pub struct ChatSetting {
-    pub name: String,
-    pub help: String,
-    /// Its value; `None` where it has none of its own.
-    pub value: Option<String>,
-}
-
-/// The command line of a chat, or of `luge run` that became one, with settings behind it
-/// that take the place of its own. Returns the arguments, and what can be set.
-///
-/// # Errors
-/// In one line, where a setting is not possible.
-pub fn parse_chat(
-    args: impl Iterator<Item = OsString>,
-    settings: &[(String, String)],
-) -> Result<(ChatArgs, Vec<ChatSetting>), String> {
-    let mut args: Vec<OsString> = with_long_names(args).collect();
-    if let Some(command) = args.iter_mut().find(|arg| *arg == "run" || *arg == "chat") {
-        *command = "chat".into();
     }
-    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-    args.splice(end..end, settings.iter().map(|(name, value)| format!("--{name}={value}").into()));
-    let command = Cli::command().args_override_self(true);
-    let failed = |error: clap::Error| {
-        let line = one_line(&error.render().to_string());
-        line.strip_prefix("error: ").unwrap_or(&line).to_owned()
-    };
-    let mut matches = command.clone().try_get_matches_from(args).map_err(failed)?;
-    let values = matches.subcommand_matches("chat").map(|matches| chat_settings(&command, matches));
-    match Cli::from_arg_matches_mut(&mut matches).map_err(failed)?.command {
-        Command::Chat(args) => Ok((*args, values.unwrap_or_default())),
-        _ => Err("this is no chat".to_owned()),
-    }
-}
-
-/// What can be set in a chat: how tokens are chosen.
-fn chat_settings(command: &clap::Command, matches: &ArgMatches) -> Vec<ChatSetting> {
-    let chat = command.find_subcommand("chat");
-    let args = chat.into_iter().flat_map(clap::Command::get_arguments);
-    args.filter(|arg| matches!(arg.get_help_heading(), Some("Method" | "Sampling")))
-        .filter(|arg| arg.get_action().takes_values())
-        .filter_map(|arg| {
-            let values = matches.get_raw(arg.get_id().as_str()).map(|values| {
-                let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
-                values.join(" ")
-            });
-            Some(ChatSetting {
-                name: arg.get_long()?.to_owned(),
-                help: arg.get_help().map(ToString::to_string).unwrap_or_default(),
-                value: values,
-            })
-        })
-        .collect()
 }
 
 /// llama.cpp's short names of several letters, which no parser of single-letter
@@ -302,7 +269,8 @@ const SHORT_NAMES: [(&str, &str); 5] = [
     ("-sys", "--system-prompt"),
 ];
 
-fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+/// The command line with long names in the place of llama.cpp's short ones.
+pub fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     let mut flags = true;
     args.map(move |arg| {
         flags &= arg != "--";
@@ -323,7 +291,7 @@ fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item =
 
 /// A parser's report of several paragraphs as one line: what is wrong, and the
 /// tip if there is one.
-fn one_line(report: &str) -> String {
+pub fn one_line(report: &str) -> String {
     let lines = report
         .lines()
         .map(str::trim)
@@ -347,11 +315,6 @@ fn one_line(report: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
-    }
 
     #[test]
     fn short_names_of_llama_cpp_are_known_up_to_a_double_dash() {

@@ -57,7 +57,7 @@ fn gpu_layers(text: &str) -> Result<GpuLayers, String> {
 #[command(next_help_heading = "Context")]
 pub struct ContextArgs {
     /// Room for prompt and text together, in tokens; 0 for what the model was
-    /// trained with [default: that, but at most 4096]
+    /// trained with [default: as trained, but at most 4096]
     #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(0..=1 << 24))]
     pub ctx_size: Option<u32>,
 

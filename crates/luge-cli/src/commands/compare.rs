@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::ProgressBar;
-use luge::{Completion, Decoder, FinishReason, GenerateOptions, Pipeline, Session};
+use luge::{Completion, Decoder, FinishReason, GenerateOptions, Session};
 use serde::Serialize;
 
 use super::layers::Layers;
@@ -15,7 +15,7 @@ use super::{CompletionObject, counted, session, tokens};
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::{self, ASIDE, HEADING, marked, print_json};
-use crate::resolve::{CompareJob, Prompt};
+use crate::resolve::{CompareJob, Method, Prompt};
 
 /// The narrowest column that text is still read in.
 const LEAST_COLUMN: u16 = 24;
@@ -57,7 +57,7 @@ pub fn run(job: CompareJob) -> Result<ExitCode, Failure> {
     // All are checked before the first takes its time.
     let mut decoders = Vec::new();
     for (name, method) in &job.methods {
-        let decoder = session.decoder(method)?;
+        let decoder = method.decoder(&session)?;
         match session.prepare(&decoder).map_err(Failure::from) {
             // The answers then begin, and end, with that.
             Ok(()) | Err(Failure::Interrupted) => {}
@@ -145,13 +145,13 @@ fn answer<'a>(
 /// side. Ctrl-C ends the answer under way, and leaves out the others.
 pub fn answer_in_columns(
     session: &mut Session,
-    methods: &[(String, Pipeline)],
+    methods: &[(String, Method)],
     prompt: &[u32],
     options: &GenerateOptions,
 ) -> Result<(), Failure> {
     let mut decoders = Vec::new();
     for (name, method) in methods {
-        let decoder = session.decoder(method)?;
+        let decoder = method.decoder(session)?;
         session.prepare(&decoder)?;
         decoders.push((name.as_str(), decoder));
     }

@@ -35,7 +35,7 @@ pub fn answer_each(
         Ok(Ended::Interrupted) | Err(Failure::Interrupted) if is_typed => Ok(()),
         Ok(Ended::Interrupted) => Err(Failure::Interrupted),
         Err(failure @ (Failure::Usage(_) | Failure::Run(_))) if more => {
-            output::say(format_args!("error: {failure}"));
+            output::complain(format_args!("error: {failure}"));
             // Who types has read it; a script has to be told.
             if !is_typed {
                 exit_code = failure.exit_code();

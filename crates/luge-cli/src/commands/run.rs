@@ -24,7 +24,7 @@ struct RunObject<'a> {
 
 pub fn run(job: RunJob) -> Result<ExitCode, Failure> {
     let mut session = session(&job.model)?;
-    let decoder = session.decoder(&job.method)?;
+    let decoder = job.method.decoder(&session)?;
     let prompt = tokens(&session, &job.prompt)?;
     let completion = match job.format {
         Format::Text => stream(&mut session, &decoder, &prompt, &job)?,

@@ -25,7 +25,7 @@ struct ScoreObject<'a> {
 
 pub fn run(job: ScoreJob) -> Result<ExitCode, Failure> {
     let mut session = session(&job.model)?;
-    let decoder = session.decoder(&job.method)?;
+    let decoder = job.method.decoder(&session)?;
     let (prompt, continuation) = match job.pair {
         Pair::Texts(prompt, continuation) => session.tokenize_pair(&prompt, &continuation)?,
         Pair::Ids(prompt, continuation) => (prompt, continuation),

@@ -15,8 +15,33 @@ const FLAGS: &str = "-m -c --ctx-size -n -t --threads -ngl -s --seed --temp --to
 #[test]
 fn the_help_of_all_commands() {
     insta::assert_snapshot!("help", bare_luge().flags("--help").stdout());
-    for command in ["run", "score", "compare", "lens", "bench"] {
-        insta::assert_snapshot!(command, bare_luge().flags(command).flags("--help").stdout());
+    for command in commands() {
+        let help = |flag: &str| bare_luge().flags(&command).flags(flag).stdout();
+        insta::assert_snapshot!(command.clone(), help("-h"));
+        insta::assert_snapshot!(format!("{command}_in_full"), help("--help"));
+    }
+}
+
+/// The commands that the help names.
+fn commands() -> Vec<String> {
+    let help = bare_luge().flags("-h").stdout();
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_short_help_is_the_shorter_one() {
+    for command in commands() {
+        let help = |flag: &str| bare_luge().flags(&command).flags(flag).stdout();
+        let (short, long) = (help("-h"), help("--help"));
+        assert!(short.lines().count() < long.lines().count(), "{command}");
+        assert!(!short.contains("Examples:") && long.contains("Examples:"), "{command}");
+        for columns in [80, 100] {
+            let luge = bare_luge().env("COLUMNS", columns.to_string()).flags(&command);
+            let help = luge.flags("-h").stdout();
+            assert!(help.lines().all(|line| line.chars().count() <= columns), "{help}");
+        }
     }
 }
 

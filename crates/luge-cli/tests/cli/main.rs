@@ -23,8 +23,10 @@ mod parity;
 mod run;
 mod sampling;
 mod score;
+mod settings;
 #[cfg(unix)]
 mod stopping;
 mod support;
 #[cfg(unix)]
 mod terminal;
+mod tools;

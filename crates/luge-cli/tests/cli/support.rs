@@ -78,6 +78,13 @@ pub fn bare_luge() -> Luge {
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"] {
         command.env_remove(name);
     }
+    // The settings of whoever runs the tests; the kernel is for the tests too.
+    for (name, _) in std::env::vars_os() {
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with("LUGE_"));
+        if is_ours && name != "LUGE_EXIT_KERNEL" {
+            command.env_remove(name);
+        }
+    }
     command.env("TERM", "xterm-256color");
     let luge = Luge { command, stdin: Vec::new() };
     luge.home(env!("CARGO_TARGET_TMPDIR"))
@@ -110,7 +117,9 @@ impl Luge {
     pub fn home(self, folder: impl AsRef<Path>) -> Self {
         let folder = folder.as_ref();
         // macOS has its caches at home, whatever the other one says.
-        self.env("HOME", folder).env("XDG_CACHE_HOME", folder.join("Library/Caches"))
+        self.env("HOME", folder)
+            .env("XDG_CACHE_HOME", folder.join("Library/Caches"))
+            .env("XDG_CONFIG_HOME", folder.join(".config"))
     }
 
     /// Run by a shell, at the place of `exec "$@"` in a script.

@@ -219,6 +219,13 @@ fn looking_shows_how_far_it_is() {
 }
 
 #[test]
+fn quiet_shows_no_progress() {
+    let lens = lens(model("llama")).flags("-q --color never").arg(" w5 w17 w3".repeat(30));
+    let text = shown(100, lens.env("PAGER", "cat"));
+    assert!(text.contains("position 0") && !text.contains("looking"), "{text:?}");
+}
+
+#[test]
 fn ctrl_c_ends_a_text_under_the_lens_with_what_was_seen() {
     let lens = lens(model("llama")).flags("-n -1 --ignore-eos -c 100000 --format json");
     let mut session = spawn_command(lens.arg(PROMPT).into_command(), Some(60_000)).unwrap();

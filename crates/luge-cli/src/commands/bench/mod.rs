@@ -76,7 +76,7 @@ impl<'a> Bench<'a> {
         let mut session = session(&job.model)?;
         let mut contestants = Vec::new();
         for (name, method) in &job.methods {
-            let decoder = session.decoder(method)?;
+            let decoder = method.decoder(&session)?;
             session.prepare(&decoder)?;
             contestants.push(Contestant { name, decoder, turns: Vec::new() });
         }

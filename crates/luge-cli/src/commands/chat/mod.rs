@@ -16,10 +16,11 @@ use luge::{ChatTemplate, Decoder, FinishReason, Message, Model, Session};
 use serde::Serialize;
 
 use super::{Again, CompletionObject, compare, counted, lens, on_ctrl_c, open};
-use crate::args::{ChatSetting, Format};
+use crate::args::Format;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::output::{self, ASIDE, print_json};
 use crate::resolve::{self, ChatJob, ChatSettings, TemplateChoice};
+use crate::settings::ChatSetting;
 use answer::Manner;
 use editor::{Line, Lines};
 use typed::{COMMANDS, Command, Typed};
@@ -38,7 +39,7 @@ struct ChatObject<'a> {
 
 pub fn run(job: ChatJob) -> Result<ExitCode, Failure> {
     let session = open(&job.model)?;
-    let decoder = session.decoder(&job.settings.method)?;
+    let decoder = job.settings.method.decoder(&session)?;
     let mut conversation = Conversation::new(template(session.model(), &job)?);
     conversation.set_system(job.system.as_deref());
     let chat = Chat {
@@ -159,7 +160,7 @@ impl Chat {
                 Err(Failure::Interrupted) => aside(format_args!("interrupted")),
                 Err(failure @ Failure::ClosedPipe) => return Err(failure),
                 // The chat goes on, and has lost nothing.
-                Err(failure) => output::say(format_args!("error: {failure}")),
+                Err(failure) => output::complain(format_args!("error: {failure}")),
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -248,7 +249,7 @@ impl Chat {
                 *switch = *is_on;
             }
         }
-        let decoder = self.session.decoder(&settings.method)?;
+        let decoder = settings.method.decoder(&self.session)?;
         self.session.prepare(&decoder)?;
         self.decoder = decoder;
         self.settings = settings;

@@ -78,7 +78,7 @@ pub fn run(job: LensJob) -> Result<ExitCode, Failure> {
     let html = job.html.as_deref().map(OutputFile::create).transpose()?;
     let svg = job.svg.as_deref().map(OutputFile::create).transpose()?;
     let mut session = session(&job.model)?;
-    let decoder = session.decoder(&job.method)?;
+    let decoder = job.method.decoder(&session)?;
     let mut pinned = job.pin_ids.clone();
     for text in &job.pin {
         pinned.push(session.find_token(text)?);
