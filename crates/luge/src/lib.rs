@@ -36,6 +36,7 @@
 
 #[cfg(feature = "atlas")]
 pub mod builtin;
+pub mod description;
 mod error;
 mod exits;
 mod generate;
@@ -44,6 +45,7 @@ mod score;
 mod session;
 mod text;
 
+pub use description::Description;
 pub use error::Error;
 pub use generate::{
     Completion, ExitPolicy, FinishReason, GenerateOptions, Generation, Piece, Timings,
@@ -55,8 +57,8 @@ pub use luge_decoding::{
     Value, Votes,
 };
 pub use luge_llama::{
-    CacheType, Error as LlamaError, FlashAttention, Model, ModelParams, release_freed_memory,
-    set_abort_hook,
+    CacheType, Error as LlamaError, FlashAttention, Gguf, MetadataValue, Model, ModelParams,
+    release_freed_memory, set_abort_hook,
 };
 pub use score::{Score, TokenScore};
 pub use session::{ExitCounts, Session, SessionOptions};
