@@ -1,14 +1,11 @@
 //! From the command line to jobs: defaults filled in, prompts read, methods
 //! parsed and checked. Nothing is loaded yet.
 
-use std::borrow::Cow;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "atlas")]
-use luge::builtin::NAME as BUILT_IN;
 use luge::{
     ExitForm, ExitPolicy, FlashAttention, GenerateOptions, LayerSelection, METHODS, MethodInfo,
     ModelParams, Params, Pipeline, SamplerOptions, SessionOptions,
@@ -19,6 +16,7 @@ use crate::args::{
     MethodArgs, ModelArgs, PromptArgs, RunArgs, SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
+use crate::locate::{self, Source};
 use crate::output;
 
 /// A model to load and how to set it up.
@@ -27,31 +25,6 @@ pub struct ModelJob {
     pub params: ModelParams,
     pub session: SessionOptions,
 }
-
-/// Where a model comes from.
-pub enum Source {
-    File(PathBuf),
-    /// The model that is built in, and whether it was asked for.
-    #[cfg(feature = "atlas")]
-    BuiltIn {
-        named: bool,
-    },
-}
-
-impl Source {
-    /// The model as the user calls it.
-    pub fn name(&self) -> Cow<'_, str> {
-        match self {
-            Source::File(path) => path.to_string_lossy(),
-            #[cfg(feature = "atlas")]
-            Source::BuiltIn { .. } => BUILT_IN.into(),
-        }
-    }
-}
-
-/// What names the model that is built in elsewhere.
-#[cfg(not(feature = "atlas"))]
-const BUILT_IN: &str = "atlas";
 
 /// A prompt as given.
 pub enum Prompt {
@@ -283,7 +256,7 @@ fn methods(texts: &[&str], params: &Params, also: &[&str]) -> Result<Vec<Pipelin
 
 fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
     Ok(ModelJob {
-        source: source(args.model)?,
+        source: locate::source(args.model.as_deref(), args.fetch)?,
         params: ModelParams {
             gpu_layers: args.gpu_layers.0,
             mmap: !args.no_mmap,
@@ -301,29 +274,6 @@ fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
             },
         },
     })
-}
-
-#[cfg(feature = "atlas")]
-fn source(model: Option<PathBuf>) -> Result<Source, Failure> {
-    Ok(match model {
-        None => Source::BuiltIn { named: false },
-        Some(path) if path.as_os_str() == BUILT_IN => Source::BuiltIn { named: true },
-        Some(path) => Source::File(path),
-    })
-}
-
-#[cfg(not(feature = "atlas"))]
-fn source(model: Option<PathBuf>) -> Result<Source, Failure> {
-    match model {
-        None => Err(Failure::Usage(
-            "no model given, and none is built in: choose one with -m model.gguf".to_owned(),
-        )),
-        Some(path) if path.as_os_str() == BUILT_IN => Err(Failure::Usage(format!(
-            "the model {BUILT_IN} is not built in here: choose one with -m model.gguf, or write \
-             ./{BUILT_IN} for a file of that name"
-        ))),
-        Some(path) => Ok(Source::File(path)),
-    }
 }
 
 fn options(args: SamplingArgs, exits: &ExitArgs) -> GenerateOptions {

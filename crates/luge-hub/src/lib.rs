@@ -44,6 +44,6 @@ pub use client::Hub;
 pub use download::{Event, Plan, Progress, RemoteFile};
 pub use error::{Error, Gate};
 pub use files::{DEFAULT_ORDER, FileGroup, human_bytes, quantisation};
-pub use name::{FileChoice, HubName, Name, OllamaName, nearest};
+pub use name::{FileChoice, HubName, Name, OllamaName, files_near, nearest};
 pub use ollama::{Ollama, OllamaModel};
 pub use settings::Settings;

@@ -16,6 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::error::there_are;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,7 +173,13 @@ impl Name {
             return Ok(Name::Path(text.into()));
         }
         if slashes == 0 {
-            return Ok(Name::Unknown(text.to_owned()));
+            // A folder or a pipe has its own error.
+            let exists = Path::new(text).exists();
+            return Ok(if exists {
+                Name::Path(text.into())
+            } else {
+                Name::Unknown(text.to_owned())
+            });
         }
         match HubName::parse(text, false) {
             Ok(name) => Ok(Name::Hub(name)),
@@ -304,6 +311,23 @@ impl OllamaName {
             tag: tag.to_owned(),
         })
     }
+}
+
+/// The error of a file that is not there, if there are models beside its place that may
+/// be meant. Without such, its opening tells what is wrong.
+pub fn files_near(path: &Path) -> Option<Error> {
+    if path.symlink_metadata().is_ok() {
+        return None;
+    }
+    let folder = path.parent()?;
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let names: Vec<String> = crate::cache::entries(here)
+        .filter(|file| file.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf")))
+        .filter_map(|file| Some(folder.join(file.file_name()?).to_str()?.to_owned()))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let near = nearest(path.to_str()?, &names, 3);
+    (!near.is_empty()).then(|| Error::NoFile { path: path.to_owned(), hint: there_are(&near) })
 }
 
 /// The names that look most like a text, nearest first, each once and at most so many.

@@ -3,6 +3,7 @@
 mod lens;
 mod method;
 mod model;
+mod models;
 mod prompt;
 mod sampling;
 
@@ -16,6 +17,7 @@ use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 pub use lens::{LensArgs, LensFormat};
 pub use method::{MethodArgs, MethodParams};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
+pub use models::{FetchArgs, ListArgs, PullArgs, RmArgs, ShowArgs};
 pub use prompt::{IdList, PromptArgs};
 pub use sampling::{ExitArgs, Exits, SamplingArgs};
 
@@ -52,6 +54,15 @@ pub enum Command {
     Lens(LensArgs),
     /// Measure what methods cost on this machine with a model: time and memory
     Bench(BenchArgs),
+    /// Download models from Hugging Face, and print where they are
+    Pull(PullArgs),
+    /// List the models on this machine
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Show what a model's file says about it, and what reading its layers costs
+    Show(ShowArgs),
+    /// Remove a model from the cache of Hugging Face's models
+    Rm(RmArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,23 +5,29 @@ mod cells;
 pub mod compare;
 mod layers;
 pub mod lens;
+pub mod list;
 mod prompts;
+pub mod pull;
+pub mod rm;
 pub mod run;
 pub mod score;
-
-use std::sync::atomic::Ordering;
+pub mod show;
 
 use luge::{Completion, ExitCounts, FinishReason, Model, Session};
 use serde::Serialize;
 
-use crate::failure::{Failure, INTERRUPTED};
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::locate::Source;
+#[cfg(feature = "atlas")]
 use crate::output;
-use crate::resolve::{ModelJob, Prompt, Source};
+use crate::resolve::{ModelJob, Prompt};
 
 /// Loads a model and sets up a session that Ctrl-C interrupts.
 fn session(job: &ModelJob) -> Result<Session, Failure> {
     let model = match &job.source {
         Source::File(path) => Model::load(path, &job.params)?,
+        Source::Stored(stored) => Model::load(&stored.path()?, &job.params)?,
         #[cfg(feature = "atlas")]
         Source::BuiltIn { named } => {
             if !named {
@@ -34,23 +40,7 @@ fn session(job: &ModelJob) -> Result<Session, Failure> {
         }
     };
     let session = Session::new(&model, &job.session)?;
-    let flag = session.interrupt();
-    let handler = move || {
-        if output::is_paging() {
-            return;
-        }
-        // The second time, whatever is still running does not listen.
-        if flag.swap(true, Ordering::Relaxed) {
-            if output::is_watched() {
-                // The shell's prompt is to stand on a line of its own.
-                eprintln!();
-            }
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        output::say(format_args!("Ctrl-C will end the program at once: {error}"));
-    }
+    interrupt::sets(session.interrupt());
     Ok(session)
 }
 

@@ -1,0 +1,36 @@
+//! Ctrl-C: whatever is at work says which flag it sets.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+
+use crate::failure::INTERRUPTED;
+use crate::output;
+
+/// What Ctrl-C sets now.
+static FLAG: Mutex<Option<Arc<AtomicBool>>> = Mutex::new(None);
+
+/// From now on, Ctrl-C sets this flag, and the second time ends the program.
+pub fn sets(flag: Arc<AtomicBool>) {
+    static HANDLER: Once = Once::new();
+    *FLAG.lock().unwrap_or_else(PoisonError::into_inner) = Some(flag);
+    HANDLER.call_once(|| {
+        if let Err(error) = ctrlc::set_handler(pressed) {
+            output::say(format_args!("Ctrl-C will end the program at once: {error}"));
+        }
+    });
+}
+
+fn pressed() {
+    if output::is_paging() {
+        return;
+    }
+    let flag = FLAG.lock().unwrap_or_else(PoisonError::into_inner);
+    // The second time, whatever is still running does not listen.
+    if flag.as_ref().is_none_or(|flag| flag.swap(true, Ordering::Relaxed)) {
+        if output::is_watched() {
+            // The shell's prompt is to stand on a line of its own.
+            eprintln!();
+        }
+        std::process::exit(i32::from(INTERRUPTED));
+    }
+}
