@@ -120,7 +120,7 @@ fn unknown(word: &str) -> Failure {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let near = match &nearest(word, &names, 3)[..] {
         [] => String::new(),
-        names => format!("; near it are {}", names.join(", ")),
+        names => format!("; the nearest on this machine: {}", names.join(", ")),
     };
     Failure::Run(format!(
         "there is no model '{word}'{near} (a model is a GGUF file, org/name on Hugging Face, or \

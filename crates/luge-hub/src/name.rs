@@ -5,11 +5,12 @@
 //! 1. an existing file is that file, whatever else it may look like;
 //! 2. an alias is what it stands for;
 //! 3. `ollama:…` is a model of ollama's;
-//! 4. `hf:…`, `hf.co/…` and addresses of huggingface.co are repositories there, and so
-//!    is `org/name`, with `:TAG`, `@revision` or a path of a `.gguf` file behind it;
-//! 5. what ends in `.gguf`, or is written as a path (`./x`, `/x`, `~/x`), is a file
-//!    that is not there;
-//! 6. and a single word is a mistake, which is answered with what is near it.
+//! 4. `hf:…`, `hf.co/…` and addresses of huggingface.co are repositories there;
+//! 5. what is written as a path (`./x`, `/x`, `~/x`), and what ends in `.gguf` and has at
+//!    most one folder in front, or one that is there, is a file that is not there;
+//! 6. `org/name` is a repository of Hugging Face, with `:TAG`, `@revision` or the path of
+//!    a `.gguf` file behind it;
+//! 7. and a single word is a mistake, which is answered with what is near it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -169,7 +170,9 @@ impl Name {
             text.starts_with(['.', '/', '~', '\\']) || text.contains('\\') || text.contains("//");
         let ends_as_file = text.to_ascii_lowercase().ends_with(".gguf");
         let slashes = text.matches('/').count();
-        if is_path || (ends_as_file && slashes < 2) {
+        // Beside files that are there, more likely a slip of the pen than a repository.
+        let is_beside = || Path::new(text).parent().is_some_and(Path::is_dir);
+        if is_path || (ends_as_file && (slashes < 2 || is_beside())) {
             return Ok(Name::Path(text.into()));
         }
         if slashes == 0 {
@@ -402,6 +405,13 @@ mod tests {
         }
         assert_eq!(parsed("llama3.2"), Ok(Name::Unknown("llama3.2".to_owned())));
         assert_eq!(parsed("llama3.2:1b"), Ok(Name::Unknown("llama3.2:1b".to_owned())));
+    }
+
+    #[test]
+    fn in_a_folder_that_is_there_a_name_is_a_file() {
+        // The tests run in the folder of the crate.
+        assert_eq!(parsed("tests/support/a.gguf"), Ok(Name::Path("tests/support/a.gguf".into())));
+        assert_eq!(hub("hf:tests/support/a.gguf"), "tests/support/a.gguf");
     }
 
     #[test]

@@ -15,7 +15,7 @@ const FLAGS: &str = "-m -c --ctx-size -n -t --threads -ngl -s --seed --temp --to
 #[test]
 fn the_help_of_all_commands() {
     insta::assert_snapshot!("help", bare_luge().flags("--help").stdout());
-    for command in ["run", "score", "compare", "lens", "bench"] {
+    for command in ["run", "score", "compare", "lens", "bench", "pull", "list", "show", "rm"] {
         insta::assert_snapshot!(command, bare_luge().flags(command).flags("--help").stdout());
     }
 }
