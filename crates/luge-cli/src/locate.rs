@@ -157,7 +157,7 @@ impl Stored {
         }
         let mut fetching = Fetching::begin(hub);
         let plan = fetching.plan(name)?;
-        if !self.fetch.yes && !ask(&question(&plan, fetching.hub.settings()))? {
+        if !self.fetch.yes && !ask(&question(&plan, fetching.hub.settings()), true)? {
             return Err(Failure::Run("nothing was downloaded".to_owned()));
         }
         fetching.fetch(&plan)
@@ -182,11 +182,11 @@ fn shown(path: &Path) -> String {
     }
 }
 
-/// Asks a question whose answer is yes, unless it is no. The end of input is a no.
-pub fn ask(question: &str) -> Result<bool, Failure> {
+/// Asks a question with the answer that goes without saying. The end of input is a no.
+pub fn ask(question: &str, usual: bool) -> Result<bool, Failure> {
     let mut err = anstream::stderr().lock();
     // Who cannot read it will not answer.
-    let _ = write!(err, "{question} [Y/n] ");
+    let _ = write!(err, "{question} {} ", if usual { "[Y/n]" } else { "[y/N]" });
     let _ = err.flush();
     drop(err);
     let mut answer = String::new();
@@ -198,7 +198,10 @@ pub fn ask(question: &str) -> Result<bool, Failure> {
         let _ = writeln!(anstream::stderr().lock());
         return Ok(false);
     }
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+    Ok(match answer.trim().to_lowercase().as_str() {
+        "" => usual,
+        answer => matches!(answer, "y" | "yes"),
+    })
 }
 
 /// Models on their way, with Ctrl-C and a word about how far they are.

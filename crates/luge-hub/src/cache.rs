@@ -150,10 +150,7 @@ impl Hub {
                 if !contents.insert((content, group.files.len())) {
                     continue;
                 }
-                let file = match group.suffix(&groups).split_at(1) {
-                    (":", tag) => FileChoice::Tag(tag.to_owned()),
-                    (_, path) => FileChoice::Path(path.to_owned()),
-                };
+                let file = group.choice(&groups);
                 let mut name = HubName { file, ..plain.clone() };
                 if !names.insert(name.to_string()) {
                     name.revision = Some(commit.chars().take(12).collect());
@@ -255,10 +252,7 @@ impl Hub {
         if !models_left && shared == 0 {
             blobs.extend(parts(&repo));
         }
-        let file = match group.suffix(&snapshot.groups).split_at(1) {
-            (":", tag) => FileChoice::Tag(tag.to_owned()),
-            (_, path) => FileChoice::Path(path.to_owned()),
-        };
+        let file = group.choice(&snapshot.groups);
         let name = HubName { file, ..name.clone() };
         Ok(Removed { name, files, blobs, shared, is_rest: false, repo })
     }

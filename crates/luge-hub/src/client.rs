@@ -169,13 +169,14 @@ impl Hub {
     }
 
     /// Asks for a file from this byte on. Returns where what comes begins: there, or at
-    /// the very beginning where the server knows of no ranges.
+    /// the very beginning where the server knows of no ranges; or nothing, where the
+    /// file has no such byte.
     pub(crate) fn open(
         &self,
         name: &HubName,
         url: &str,
         from: u64,
-    ) -> Result<(impl Read + use<>, u64), Trouble> {
+    ) -> Result<Option<(impl Read + use<>, u64)>, Trouble> {
         let (response, _) = self.request(Verb::Get, url, Some(from), name)?;
         let begins = match response.status().as_u16() {
             206 => {
@@ -187,11 +188,10 @@ impl Hub {
                 }
                 from
             }
-            // The part that is there does not belong to it: all anew.
-            416 => return Err(Trouble::Passing(self.odd_error("the file is shorter"), None)),
+            416 => return Ok(None),
             _ => 0,
         };
-        Ok((response.into_body().into_reader(), begins))
+        Ok(Some((response.into_body().into_reader(), begins)))
     }
 
     /// The address of a file at a commit.

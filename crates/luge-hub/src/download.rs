@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::cache::PART;
 use crate::client::{Meta, Trouble, sleep};
 use crate::files::{choose, groups};
-use crate::name::{FileChoice, HubName};
+use crate::name::HubName;
 use crate::{Error, Hub};
 
 /// How much is read at a time, in bytes.
@@ -133,10 +133,10 @@ impl Hub {
         let info = self.info(name, progress, stop)?;
         let groups = groups(info.siblings.iter().map(|file| file.rfilename.as_str()));
         let group = choose(&name.repo, &groups, &name.file)?;
-        let suffix = group.suffix(&groups);
+        let chosen = HubName { file: group.choice(&groups), ..name.clone() };
         if !group.is_whole() {
             return Err(Error::MissingParts {
-                name: format!("{}{suffix}", name.place()),
+                name: chosen.to_string(),
                 found: group.files.len(),
                 parts: group.parts,
                 hint: " in its repository: choose another".to_owned(),
@@ -151,16 +151,7 @@ impl Hub {
                 present: etag.map_or(0, |etag| self.present(&name.repo, etag)),
             }
         });
-        let file = match suffix.split_at(1) {
-            (":", tag) => FileChoice::Tag(tag.to_owned()),
-            (_, path) => FileChoice::Path(path.to_owned()),
-        };
-        Ok(Plan {
-            name: name.clone(),
-            chosen: HubName { file, ..name.clone() },
-            files: files.collect(),
-            commit: info.sha,
-        })
+        Ok(Plan { name: name.clone(), chosen, files: files.collect(), commit: info.sha })
     }
 
     /// Fetches what is not there yet, and returns the path of the model's first file.
@@ -338,15 +329,11 @@ impl Download<'_> {
         stop: &AtomicBool,
     ) -> Result<(), Trouble> {
         let write = |path: &Path, error| Trouble::Final(self.write_error(path, error));
-        let opened = self.hub.open(&self.plan.name, &self.url, part.done);
-        let (reader, begins) = match opened {
-            Ok(opened) => opened,
-            Err(trouble) => {
-                if let Trouble::Passing(Error::Protocol { .. }, _) = trouble {
-                    part.clear().map_err(|error| write(&part.path, error))?;
-                }
-                return Err(trouble);
-            }
+        let opened = self.hub.open(&self.plan.name, &self.url, part.done)?;
+        // The file ends before the part does: it is another file's.
+        let Some((reader, begins)) = opened else {
+            part.clear().map_err(|error| write(&part.path, error))?;
+            return Err(self.cut("the file is shorter"));
         };
         if begins != part.done {
             part.clear().map_err(|error| write(&part.path, error))?;

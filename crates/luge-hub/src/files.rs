@@ -54,13 +54,14 @@ impl FileGroup {
         self.files.len() == self.parts
     }
 
-    /// What stands behind the repository in this model's name: `:Q4_K_M` where that is
-    /// enough to tell it from the `others`, or `/file.gguf`.
-    pub fn suffix(&self, others: &[FileGroup]) -> String {
-        let same = |group: &&FileGroup| group.tag.is_some() && group.tag == self.tag;
+    /// What chooses this model among all of its repository: nothing where it is the only
+    /// one and its name tells no quantisation, its tag where no other has it, or its file.
+    pub fn choice(&self, all: &[FileGroup]) -> FileChoice {
+        let same = |group: &&FileGroup| group.tag == self.tag;
         match &self.tag {
-            Some(tag) if others.iter().filter(same).count() <= 1 => format!(":{tag}"),
-            _ => format!("/{}", self.first()),
+            None if all.len() <= 1 => FileChoice::Default,
+            Some(tag) if all.iter().filter(same).count() <= 1 => FileChoice::Tag(tag.clone()),
+            _ => FileChoice::Path(self.first().to_owned()),
         }
     }
 }
@@ -299,8 +300,10 @@ mod tests {
             let message = choose("o/m", &two, &choice).unwrap_err().to_string();
             assert!(message.contains("o/m/a-Q4_0.gguf, o/m/b-Q4_0.gguf"), "{message}");
         }
-        assert_eq!(two[0].suffix(&two), "/a-Q4_0.gguf");
-        assert_eq!(two[2].suffix(&two), ":Q8_0");
+        assert_eq!(two[0].choice(&two), FileChoice::Path("a-Q4_0.gguf".to_owned()));
+        assert_eq!(two[2].choice(&two), FileChoice::Tag("Q8_0".to_owned()));
+        let one = groups(["a.gguf"]);
+        assert_eq!(one[0].choice(&one), FileChoice::Default);
     }
 
     #[test]

@@ -251,11 +251,6 @@ impl HubName {
         };
         Ok(HubName { repo: format!("{org}/{name}"), revision, file })
     }
-
-    /// The repository and revision, without the choice of a file.
-    pub fn place(&self) -> String {
-        HubName { file: FileChoice::Default, ..self.clone() }.to_string()
-    }
 }
 
 /// What is in front of the colon, and the tag behind it.

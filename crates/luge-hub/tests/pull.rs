@@ -183,6 +183,40 @@ fn a_cut_connection_is_gone_on_from_where_it_was_cut() {
     assert_eq!(heard.iter().filter(|what| what.starts_with("retry")).count(), 3, "{heard:?}");
 }
 
+/// An address of the storage is good for some time only.
+#[test]
+fn an_address_that_is_too_old_costs_nothing_of_what_came() {
+    let (setting, q8) = Setting::with_repo();
+    setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Cut(100_000));
+    setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Status(403, Vec::new()));
+    let (path, _) = setting.pull(&format!("{REPO}:Q8_0")).unwrap();
+    assert_eq!(fs::read(path).unwrap(), q8);
+    assert_eq!(setting.server.ranges()[2].as_deref(), Some("bytes=100000-"));
+}
+
+#[test]
+fn a_part_of_another_file_is_begun_anew() {
+    let (setting, q8) = Setting::with_repo();
+    setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Cut(100_000));
+    setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Status(416, Vec::new()));
+    let (path, _) = setting.pull(&format!("{REPO}:Q8_0")).unwrap();
+    assert_eq!(fs::read(path).unwrap(), q8);
+    assert_eq!(setting.server.ranges()[2].as_deref(), Some("bytes=0-"));
+}
+
+#[test]
+fn a_repository_that_has_moved_is_followed() {
+    let (setting, q8) = Setting::with_repo();
+    let to = |path: &str| Fault::Redirect(format!("/{path}"));
+    setting.server.fault("/api/models/org/old", to("api/models/org/tiny-GGUF/revision/main"));
+    for _ in 0..2 {
+        let path = format!("{REPO}/resolve/{COMMIT}/tiny-Q8_0.gguf");
+        setting.server.fault("/org/old/resolve", to(&path));
+    }
+    let (path, _) = setting.pull("org/old:Q8_0").unwrap();
+    assert_eq!(fs::read(path).unwrap(), q8);
+}
+
 #[test]
 fn a_connection_that_is_always_cut_leaves_a_part_for_the_next_time() {
     let (setting, q8) = Setting::with_repo();

@@ -343,8 +343,8 @@ unsafe fn text(pointer: *const c_char) -> String {
 /// (an empty key), and for lengths that point past the end of the file.
 fn check_keys(file: &mut File, length: u64) -> io::Result<()> {
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut reader = KeyReader { inner: BufReader::new(file), length };
-    reader.inner.seek(SeekFrom::Start(4))?;
+    file.seek(SeekFrom::Start(4))?;
+    let mut reader = KeyReader { inner: BufReader::new(file), left: length.saturating_sub(4) };
     let version = reader.u32()?;
     if !(2..=3).contains(&version) {
         return Err(invalid(&format!("its version is {version}, and only 2 and 3 are known")));
@@ -369,27 +369,31 @@ fn check_keys(file: &mut File, length: u64) -> io::Result<()> {
 /// Reads little-endian numbers and skips values, never past the end.
 struct KeyReader<'a> {
     inner: BufReader<&'a mut File>,
-    length: u64,
+    /// Bytes to the end. Counted here: to ask for the position is a system call, and a
+    /// vocabulary has some hundred thousand strings.
+    left: u64,
 }
 
 impl KeyReader<'_> {
     fn u32(&mut self) -> io::Result<u32> {
         let mut bytes = [0; 4];
         self.inner.read_exact(&mut bytes)?;
+        self.left = self.left.saturating_sub(4);
         Ok(u32::from_le_bytes(bytes))
     }
 
     fn u64(&mut self) -> io::Result<u64> {
         let mut bytes = [0; 8];
         self.inner.read_exact(&mut bytes)?;
+        self.left = self.left.saturating_sub(8);
         Ok(u64::from_le_bytes(bytes))
     }
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        let left = self.length.saturating_sub(self.inner.stream_position()?);
-        if bytes > left {
+        if bytes > self.left {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.left -= bytes;
         self.inner.seek_relative(bytes as i64)
     }
 

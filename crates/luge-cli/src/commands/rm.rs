@@ -41,7 +41,7 @@ pub fn run(args: &RmArgs) -> Result<ExitCode, Failure> {
                 what(&removed)
             ));
         }
-        if !locate::ask(&format!("Remove {} ({})?", what(&removed), freed(&removed)))? {
+        if !locate::ask(&format!("Remove {} ({})?", what(&removed), freed(&removed)), false)? {
             return Err(Failure::Run("nothing was removed".to_owned()));
         }
     }

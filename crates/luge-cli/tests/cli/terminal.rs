@@ -286,10 +286,12 @@ fn removing_is_asked_about() {
     let removal = |answer: &str| {
         let command = setting.luge("rm org/tiny-GGUF --color never").into_command();
         let mut session = spawn_command(command, Some(60_000)).unwrap();
-        session.exp_string("Remove org/tiny-GGUF:Q8_0 (it frees 137 kB)? [Y/n] ").unwrap();
+        session.exp_string("Remove org/tiny-GGUF:Q8_0 (it frees 137 kB)? [y/N] ").unwrap();
         session.send_line(answer).unwrap();
         session.exp_eof().unwrap()
     };
-    assert!(removal("n").contains("nothing was removed"));
+    for answer in ["", "n"] {
+        assert!(removal(answer).contains("nothing was removed"));
+    }
     assert!(removal("y").contains("is removed"));
 }
