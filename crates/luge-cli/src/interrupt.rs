@@ -20,6 +20,15 @@ pub fn sets(flag: Arc<AtomicBool>) {
     });
 }
 
+/// Does something during which Ctrl-C ends the program at once, such as waiting for an
+/// answer.
+pub fn ends_during<T>(what: impl FnOnce() -> T) -> T {
+    let flag = FLAG.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let result = what();
+    *FLAG.lock().unwrap_or_else(PoisonError::into_inner) = flag;
+    result
+}
+
 fn pressed() {
     if output::is_paging() {
         return;

@@ -190,9 +190,7 @@ pub fn ask(question: &str, usual: bool) -> Result<bool, Failure> {
     let _ = err.flush();
     drop(err);
     let mut answer = String::new();
-    let count = io::stdin()
-        .lock()
-        .read_line(&mut answer)
+    let count = interrupt::ends_during(|| io::stdin().lock().read_line(&mut answer))
         .map_err(|error| Failure::Run(format!("cannot read the answer: {error}")))?;
     if count == 0 {
         let _ = writeln!(anstream::stderr().lock());

@@ -51,7 +51,7 @@ impl CachedModel {
 
 /// What removing a model will do.
 #[derive(Debug)]
-pub struct Removed {
+pub struct Removal {
     /// The model.
     pub name: HubName,
     /// The links and files to remove.
@@ -189,7 +189,7 @@ impl Hub {
     /// # Errors
     /// [`Error::Ambiguous`] if the repository has several models and the name tells no
     /// one of them; [`Error::NoEntry`] if it is not there.
-    pub fn removal(&self, name: &HubName) -> Result<Removed, Error> {
+    pub fn removal(&self, name: &HubName) -> Result<Removal, Error> {
         let repo = self.repo_folder(&name.repo);
         let snapshots = self.snapshots(name);
         let models = self.cached_of(&name.repo);
@@ -214,7 +214,7 @@ impl Hub {
             let parts = parts(&repo);
             if models.is_empty() && !parts.is_empty() {
                 let name = HubName { file: FileChoice::Default, ..name.clone() };
-                return Ok(Removed {
+                return Ok(Removal {
                     name,
                     files: Vec::new(),
                     blobs: parts,
@@ -254,7 +254,7 @@ impl Hub {
         }
         let file = group.choice(&snapshot.groups);
         let name = HubName { file, ..name.clone() };
-        Ok(Removed { name, files, blobs, shared, is_rest: false, repo })
+        Ok(Removal { name, files, blobs, shared, is_rest: false, repo })
     }
 
     /// The snapshots that a name may mean, in the order in which they are looked at.
@@ -303,7 +303,7 @@ impl Hub {
     }
 }
 
-impl Removed {
+impl Removal {
     /// How much will be free, in bytes.
     pub fn bytes(&self) -> u64 {
         self.blobs.iter().map(|(_, size)| size).sum()

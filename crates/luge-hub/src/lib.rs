@@ -39,7 +39,7 @@ mod name;
 mod ollama;
 mod settings;
 
-pub use cache::{CachedModel, Removed};
+pub use cache::{CachedModel, Removal};
 pub use client::Hub;
 pub use download::{Event, Plan, Progress, RemoteFile};
 pub use error::{Error, Gate};

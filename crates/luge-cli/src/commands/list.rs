@@ -1,5 +1,6 @@
 //! `luge list`: the models on this machine.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -11,11 +12,12 @@ use comfy_table::{CellAlignment, Table, presets};
 use luge::Description;
 use luge_hub::{Hub, Ollama, Settings, human_bytes};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use crate::args::{Format, ListArgs};
 use crate::commands::show::human_count;
 use crate::failure::Failure;
-use crate::output::{ASIDE, page, print_json};
+use crate::output::{self, ASIDE, page, print_json};
 
 /// A model, and where it is from.
 struct Model {
@@ -151,46 +153,57 @@ fn row<'a>(model: &'a Model, read: &'a Read) -> RowObject<'a> {
     }
 }
 
+/// What a column holds.
+type Column = (&'static str, fn(&Model, &Description) -> String);
+
+/// The columns behind the name, those that a narrow terminal leaves out last.
+const COLUMNS: [Column; 7] = [
+    ("from", |model, _| model.from.text().to_owned()),
+    ("size", |_, about| human_bytes(about.bytes)),
+    ("quantisation", |_, about| about.quantisation.clone()),
+    ("parameters", |_, about| human_count(about.parameters)),
+    ("architecture", |_, about| about.architecture.clone()),
+    ("layers", |_, about| count(about.layers)),
+    ("vocabulary", |_, about| count(about.vocab)),
+];
+
+fn count(number: Option<u64>) -> String {
+    number.map_or_else(String::new, |number| number.to_string())
+}
+
+/// The table with as many columns as the terminal has room for, and what is wrong with
+/// whom. Names are never cut: they are to be copied.
 fn table(models: &[Model], read: &[Read]) -> String {
+    let width = if io::stdout().is_terminal() { output::width() } else { usize::MAX };
+    let fits = |table: &String| table.lines().all(|line| line.width() <= width);
+    let mut tables = (1..=COLUMNS.len()).rev().map(|columns| table_of(models, read, columns));
+    let table = tables.find(fits).unwrap_or_else(|| table_of(models, read, 1));
+    let problems = models.iter().zip(read).filter_map(|(model, read)| {
+        Some(format!("{ASIDE}{}: {}{ASIDE:#}\n", model.name, read.as_ref().err()?))
+    });
+    format!("{table}\n{}", problems.collect::<String>())
+}
+
+fn table_of(models: &[Model], read: &[Read], columns: usize) -> String {
+    let columns = &COLUMNS[..columns];
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header([
-        "model",
-        "architecture",
-        "parameters",
-        "quantisation",
-        "size",
-        "layers",
-        "vocabulary",
-        "from",
-    ]);
-    let mut notes = String::new();
+    table.set_header(["model"].into_iter().chain(columns.iter().map(|(name, _)| *name)));
     for (model, read) in models.iter().zip(read) {
-        let count =
-            |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
-        let (name, from) = (model.name.clone(), model.from.text().to_owned());
-        table.add_row(match read {
-            Ok(about) => vec![
-                name,
-                about.architecture.clone(),
-                human_count(about.parameters),
-                about.quantisation.clone(),
-                human_bytes(about.bytes),
-                count(about.layers),
-                count(about.vocab),
-                from,
-            ],
-            Err(error) => {
-                notes.push_str(&format!("{ASIDE}{name}: {error}{ASIDE:#}\n"));
-                let empty = || String::new();
-                vec![name, "unusable".to_owned(), empty(), empty(), empty(), empty(), empty(), from]
-            }
-        });
+        let cell = |(name, text): &Column| match (read, *name) {
+            (Ok(about), _) => text(model, about),
+            (Err(_), "from") => model.from.text().to_owned(),
+            (Err(_), "size") => "unusable".to_owned(),
+            (Err(_), _) => String::new(),
+        };
+        table.add_row([model.name.clone()].into_iter().chain(columns.iter().map(cell)));
     }
-    for number in [2, 4, 5, 6] {
-        if let Some(column) = table.column_mut(number) {
+    for (number, (name, _)) in columns.iter().enumerate() {
+        if ["size", "parameters", "layers", "vocabulary"].contains(name)
+            && let Some(column) = table.column_mut(number + 1)
+        {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    format!("{}\n{notes}", table.trim_fmt())
+    table.trim_fmt()
 }

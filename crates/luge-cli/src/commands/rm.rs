@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use luge_hub::{Hub, Removed, Settings, human_bytes};
+use luge_hub::{Hub, Removal, Settings, human_bytes};
 
 use crate::args::{FetchArgs, RmArgs};
 use crate::failure::Failure;
@@ -51,7 +51,7 @@ pub fn run(args: &RmArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn what(removed: &Removed) -> String {
+fn what(removed: &Removal) -> String {
     match removed.is_rest {
         true => format!("what an interrupted download left of {}", removed.name),
         false => removed.name.to_string(),
@@ -59,7 +59,7 @@ fn what(removed: &Removed) -> String {
 }
 
 /// "frees 770 MB", and what it does not.
-fn freed(removed: &Removed) -> String {
+fn freed(removed: &Removal) -> String {
     let frees = format!("it frees {}", human_bytes(removed.bytes()));
     match removed.shared {
         0 => frees,

@@ -268,6 +268,16 @@ fn a_model_is_not_fetched_for_who_says_no() {
 }
 
 #[test]
+fn ctrl_c_answers_too() {
+    let setting = Setting::new();
+    let luge = setting.with(run("org/tiny-GGUF").flags("-n 4 --color never").arg(PROMPT));
+    let mut session = spawn_command(luge.into_command(), Some(60_000)).unwrap();
+    session.exp_string("? [Y/n] ").unwrap();
+    assert_eq!(end(session, 'c'), 130);
+    assert!(setting.server.ranges().is_empty());
+}
+
+#[test]
 fn a_download_shows_how_far_it_is() {
     let setting = Setting::new();
     setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Halt(100_000));
@@ -294,4 +304,18 @@ fn removing_is_asked_about() {
         assert!(removal(answer).contains("nothing was removed"));
     }
     assert!(removal("y").contains("is removed"));
+}
+
+#[test]
+fn a_narrow_terminal_lists_fewer_columns_and_whole_names() {
+    let setting = Setting::new();
+    setting.luge("pull org/tiny-GGUF:Q8_0").outcome();
+    let columns = |width: u16| {
+        let text = shown(width, setting.luge("list --color never").env("PAGER", "cat"));
+        assert!(text.contains("org/tiny-GGUF:Q8_0"), "{text}");
+        let heading = text.lines().find(|line| line.contains("model")).unwrap();
+        assert!(width == 20 || heading.trim_end().len() <= usize::from(width), "{text}");
+        heading.split_whitespace().count()
+    };
+    assert_eq!([columns(120), columns(80), columns(20)], [8, 5, 2]);
 }
