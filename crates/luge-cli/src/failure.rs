@@ -72,6 +72,16 @@ impl From<luge::LlamaError> for Failure {
     }
 }
 
+impl From<luge_hub::Error> for Failure {
+    fn from(error: luge_hub::Error) -> Self {
+        match error {
+            luge_hub::Error::Interrupted => Failure::Interrupted,
+            error if error.is_usage() => Failure::Usage(error.to_string()),
+            error => Failure::Run(error.to_string()),
+        }
+    }
+}
+
 /// Errors of writing to standard output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {

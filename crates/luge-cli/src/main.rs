@@ -5,11 +5,14 @@
 //!   what the command line does not say.
 //! * [`resolve`] turns that into jobs: defaults filled in, prompts read,
 //!   methods parsed.
+//! * [`locate`] finds models by their names, and fetches them where they are not there.
 //! * [`commands`] carries jobs out.
 
 mod args;
 mod commands;
 mod failure;
+mod interrupt;
+mod locate;
 mod output;
 mod reference;
 mod resolve;
@@ -50,6 +53,10 @@ fn main() -> ExitCode {
         Command::Compare(args) => resolve::compare(args).and_then(commands::compare::run),
         Command::Lens(args) => resolve::lens(args).and_then(commands::lens::run),
         Command::Bench(args) => resolve::bench(args).and_then(commands::bench::run),
+        Command::Pull(args) => commands::pull::run(&args),
+        Command::List(args) => commands::list::run(&args),
+        Command::Show(args) => commands::show::run(&args),
+        Command::Rm(args) => commands::rm::run(&args),
         Command::Config(args) => commands::config::run(args, cli.config),
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args),

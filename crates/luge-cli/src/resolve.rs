@@ -1,15 +1,12 @@
 //! From the command line to jobs: defaults filled in, prompts read, methods
 //! parsed and checked. Nothing is loaded yet.
 
-use std::borrow::Cow;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-#[cfg(feature = "atlas")]
-use luge::builtin::NAME as BUILT_IN;
 use luge::{
     Decoder, ExitForm, ExitPolicy, FlashAttention, GenerateOptions, LayerSelection, METHODS,
     MethodInfo, Model, ModelParams, Params, Pipeline, SamplerOptions, Session, SessionOptions,
@@ -22,6 +19,7 @@ use crate::args::{
     SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
+use crate::locate::{self, Source};
 use crate::output;
 use crate::settings::{self, ChatSetting};
 
@@ -31,31 +29,6 @@ pub struct ModelJob {
     pub params: ModelParams,
     pub session: SessionOptions,
 }
-
-/// Where a model comes from.
-pub enum Source {
-    File(PathBuf),
-    /// The model that is built in, and whether it was asked for.
-    #[cfg(feature = "atlas")]
-    BuiltIn {
-        named: bool,
-    },
-}
-
-impl Source {
-    /// The model as the user calls it.
-    pub fn name(&self) -> Cow<'_, str> {
-        match self {
-            Source::File(path) => path.to_string_lossy(),
-            #[cfg(feature = "atlas")]
-            Source::BuiltIn { .. } => BUILT_IN.into(),
-        }
-    }
-}
-
-/// What names the model that is built in elsewhere.
-#[cfg(not(feature = "atlas"))]
-const BUILT_IN: &str = "atlas";
 
 /// A method, to be fitted to a model.
 pub struct Method {
@@ -513,7 +486,7 @@ fn methods(texts: &[&str], params: &MethodParams, also: &[&str]) -> Result<Vec<M
 
 fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
     Ok(ModelJob {
-        source: source(args.model.map(unaliased))?,
+        source: locate::source(args.model.as_deref(), args.fetch)?,
         params: ModelParams {
             gpu_layers: args.gpu_layers.0,
             mmap: !args.no_mmap,
@@ -531,35 +504,6 @@ fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
             },
         },
     })
-}
-
-/// The model that a name stands for, if it is one that the user gave.
-pub fn unaliased(model: PathBuf) -> PathBuf {
-    let target = model.to_str().and_then(|name| settings::aliases().get(name));
-    target.map_or(model.clone(), PathBuf::from)
-}
-
-#[cfg(feature = "atlas")]
-fn source(model: Option<PathBuf>) -> Result<Source, Failure> {
-    Ok(match model {
-        None => Source::BuiltIn { named: false },
-        Some(path) if path.as_os_str() == BUILT_IN => Source::BuiltIn { named: true },
-        Some(path) => Source::File(path),
-    })
-}
-
-#[cfg(not(feature = "atlas"))]
-fn source(model: Option<PathBuf>) -> Result<Source, Failure> {
-    match model {
-        None => Err(Failure::Usage(
-            "no model given, and none is built in: choose one with -m model.gguf".to_owned(),
-        )),
-        Some(path) if path.as_os_str() == BUILT_IN => Err(Failure::Usage(format!(
-            "the model {BUILT_IN} is not built in here: choose one with -m model.gguf, or write \
-             ./{BUILT_IN} for a file of that name"
-        ))),
-        Some(path) => Ok(Source::File(path)),
-    }
 }
 
 fn options(args: SamplingArgs, exits: &ExitArgs) -> GenerateOptions {

@@ -31,6 +31,33 @@ pub struct TensorInfo {
     pub shape: [u64; 4],
     /// Its size in bytes.
     pub bytes: u64,
+    /// The type of its numbers as ggml calls it, such as `f16` or `q4_K`.
+    pub kind: String,
+}
+
+/// A value of the metadata.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum MetadataValue {
+    /// A number without a sign, of any width.
+    Unsigned(u64),
+    /// A number with a sign, of any width.
+    Signed(i64),
+    /// A floating-point number of 32 bits.
+    F32(f32),
+    /// A floating-point number of 64 bits.
+    F64(f64),
+    /// A truth value.
+    Bool(bool),
+    /// A text.
+    Text(String),
+    /// An array, whose values are not read.
+    Array {
+        /// The type of its values, such as `str` or `i32`.
+        kind: String,
+        /// How many there are.
+        length: u64,
+    },
 }
 
 impl Gguf {
@@ -107,6 +134,16 @@ impl Gguf {
         Some(unsafe { sys::gguf_get_val_u32(self.context.as_ptr(), id) })
     }
 
+    /// An unsigned number from the metadata, of 32 bits or of 64.
+    pub fn unsigned(&self, key: &str) -> Option<u64> {
+        let wide = || {
+            let id = self.find(key, sys::GGUF_TYPE_UINT64)?;
+            // SAFETY: `find` returned a valid id of type u64.
+            Some(unsafe { sys::gguf_get_val_u64(self.context.as_ptr(), id) })
+        };
+        self.u32(key).map(u64::from).or_else(wide)
+    }
+
     /// An unsigned 16-bit number from the metadata.
     pub fn u16(&self, key: &str) -> Option<u16> {
         let id = self.find(key, sys::GGUF_TYPE_UINT16)?;
@@ -126,6 +163,101 @@ impl Gguf {
         let id = self.find(key, sys::GGUF_TYPE_BOOL)?;
         // SAFETY: `find` returned a valid id of type bool.
         Some(unsafe { sys::gguf_get_val_bool(self.context.as_ptr(), id) })
+    }
+
+    /// How many values an array of the metadata has.
+    pub fn array_len(&self, key: &str) -> Option<u64> {
+        let id = self.find(key, sys::GGUF_TYPE_ARRAY)?;
+        // SAFETY: `find` returned a valid id of an array.
+        Some(unsafe { sys::gguf_get_arr_n(self.context.as_ptr(), id) } as u64)
+    }
+
+    /// One string of an array of the metadata; `None` if there is none such.
+    pub fn array_string(&self, key: &str, index: u64) -> Option<String> {
+        let bytes = self.strings(key)?.nth(usize::try_from(index).ok()?)?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// All of the metadata, in the order of the file.
+    pub fn metadata(&self) -> impl Iterator<Item = (String, MetadataValue)> + '_ {
+        let context = self.context.as_ptr();
+        // SAFETY: the context is live as long as `self`.
+        let count = unsafe { sys::gguf_get_n_kv(context) };
+        (0..count).filter_map(move |id| {
+            // SAFETY: `id` is in range, and each value is read as what it is.
+            unsafe {
+                let value = match sys::gguf_get_kv_type(context, id) {
+                    sys::GGUF_TYPE_UINT8 => {
+                        MetadataValue::Unsigned(sys::gguf_get_val_u8(context, id).into())
+                    }
+                    sys::GGUF_TYPE_UINT16 => {
+                        MetadataValue::Unsigned(sys::gguf_get_val_u16(context, id).into())
+                    }
+                    sys::GGUF_TYPE_UINT32 => {
+                        MetadataValue::Unsigned(sys::gguf_get_val_u32(context, id).into())
+                    }
+                    sys::GGUF_TYPE_UINT64 => {
+                        MetadataValue::Unsigned(sys::gguf_get_val_u64(context, id))
+                    }
+                    sys::GGUF_TYPE_INT8 => {
+                        MetadataValue::Signed(sys::gguf_get_val_i8(context, id).into())
+                    }
+                    sys::GGUF_TYPE_INT16 => {
+                        MetadataValue::Signed(sys::gguf_get_val_i16(context, id).into())
+                    }
+                    sys::GGUF_TYPE_INT32 => {
+                        MetadataValue::Signed(sys::gguf_get_val_i32(context, id).into())
+                    }
+                    sys::GGUF_TYPE_INT64 => {
+                        MetadataValue::Signed(sys::gguf_get_val_i64(context, id))
+                    }
+                    sys::GGUF_TYPE_FLOAT32 => {
+                        MetadataValue::F32(sys::gguf_get_val_f32(context, id))
+                    }
+                    sys::GGUF_TYPE_FLOAT64 => {
+                        MetadataValue::F64(sys::gguf_get_val_f64(context, id))
+                    }
+                    sys::GGUF_TYPE_BOOL => MetadataValue::Bool(sys::gguf_get_val_bool(context, id)),
+                    sys::GGUF_TYPE_STRING => {
+                        MetadataValue::Text(text(sys::gguf_get_val_str(context, id)))
+                    }
+                    sys::GGUF_TYPE_ARRAY => MetadataValue::Array {
+                        kind: text(sys::gguf_type_name(sys::gguf_get_arr_type(context, id))),
+                        length: sys::gguf_get_arr_n(context, id) as u64,
+                    },
+                    _ => return None,
+                };
+                Some((text(sys::gguf_get_key(context, id)), value))
+            }
+        })
+    }
+
+    /// The paths of a split model's parts after the first.
+    ///
+    /// # Errors
+    /// [`Error::NotFirstPart`] if this is another part, and [`Error::Damaged`] if its
+    /// name does not tell what the others are called.
+    pub fn other_parts(&self) -> Result<Vec<PathBuf>, Error> {
+        let count = self.u16("split.count").unwrap_or(1);
+        if count <= 1 {
+            return Ok(Vec::new());
+        }
+        let path = self.path();
+        let part = u32::from(self.u16("split.no").unwrap_or(0)) + 1;
+        let suffix = |part: u32| format!("-{part:05}-of-{count:05}.gguf");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = name.strip_suffix(&suffix(part)).ok_or_else(|| Error::Damaged {
+            path: path.to_owned(),
+            reason: format!(
+                "it is part {part} of {count}, so its name must end in {}",
+                suffix(part)
+            ),
+        })?;
+        let sibling = |part: u32| path.with_file_name(format!("{prefix}{}", suffix(part)));
+        if part != 1 {
+            return Err(Error::NotFirstPart { path: path.to_owned(), part, first: sibling(1) });
+        }
+        Ok((2..=u32::from(count)).map(sibling).collect())
     }
 
     /// An array of strings from the metadata, as bytes.
@@ -158,6 +290,7 @@ impl Gguf {
                     name: text(sys::gguf_get_tensor_name(context, id)),
                     shape: std::array::from_fn(|axis| *shape.add(axis) as u64),
                     bytes: sys::gguf_get_tensor_size(context, id) as u64,
+                    kind: text(sys::ggml_type_name(sys::gguf_get_tensor_type(context, id))),
                 }
             }
         })
@@ -210,8 +343,8 @@ unsafe fn text(pointer: *const c_char) -> String {
 /// (an empty key), and for lengths that point past the end of the file.
 fn check_keys(file: &mut File, length: u64) -> io::Result<()> {
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut reader = KeyReader { inner: BufReader::new(file), length };
-    reader.inner.seek(SeekFrom::Start(4))?;
+    file.seek(SeekFrom::Start(4))?;
+    let mut reader = KeyReader { inner: BufReader::new(file), left: length.saturating_sub(4) };
     let version = reader.u32()?;
     if !(2..=3).contains(&version) {
         return Err(invalid(&format!("its version is {version}, and only 2 and 3 are known")));
@@ -236,27 +369,31 @@ fn check_keys(file: &mut File, length: u64) -> io::Result<()> {
 /// Reads little-endian numbers and skips values, never past the end.
 struct KeyReader<'a> {
     inner: BufReader<&'a mut File>,
-    length: u64,
+    /// Bytes to the end. Counted here: to ask for the position is a system call, and a
+    /// vocabulary has some hundred thousand strings.
+    left: u64,
 }
 
 impl KeyReader<'_> {
     fn u32(&mut self) -> io::Result<u32> {
         let mut bytes = [0; 4];
         self.inner.read_exact(&mut bytes)?;
+        self.left = self.left.saturating_sub(4);
         Ok(u32::from_le_bytes(bytes))
     }
 
     fn u64(&mut self) -> io::Result<u64> {
         let mut bytes = [0; 8];
         self.inner.read_exact(&mut bytes)?;
+        self.left = self.left.saturating_sub(8);
         Ok(u64::from_le_bytes(bytes))
     }
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        let left = self.length.saturating_sub(self.inner.stream_position()?);
-        if bytes > left {
+        if bytes > self.left {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.left -= bytes;
         self.inner.seek_relative(bytes as i64)
     }
 

@@ -42,6 +42,6 @@ pub use batch::{Batch, BatchToken};
 pub use context::{CacheType, Context, ContextParams, ExitSpec, FlashAttention};
 pub use error::Error;
 pub use exit_head::{ExitSum, ExitTile};
-pub use gguf::{Gguf, TensorInfo};
+pub use gguf::{Gguf, MetadataValue, TensorInfo};
 pub use memory::release_freed_memory;
 pub use model::{Model, ModelParams};

@@ -69,7 +69,7 @@ impl Model {
         backend::init();
         let gguf = Gguf::open(path)?;
         let (architecture, mut tensors) = examine(&gguf)?;
-        for part in other_parts(&gguf)? {
+        for part in gguf.other_parts()? {
             tensors.extend(Gguf::open(&part)?.tensors());
         }
         let tensor = |name: &str| tensors.iter().find(|tensor| tensor.name == name);
@@ -286,25 +286,4 @@ fn check_sizes(gguf: &Gguf, architecture: &str) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// The paths of a split model's parts after the first.
-fn other_parts(gguf: &Gguf) -> Result<Vec<PathBuf>, Error> {
-    let count = gguf.u16("split.count").unwrap_or(1);
-    if count <= 1 {
-        return Ok(Vec::new());
-    }
-    let path = gguf.path();
-    let part = u32::from(gguf.u16("split.no").unwrap_or(0)) + 1;
-    let suffix = |part: u32| format!("-{part:05}-of-{count:05}.gguf");
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = name.strip_suffix(&suffix(part)).ok_or_else(|| Error::Damaged {
-        path: path.to_owned(),
-        reason: format!("it is part {part} of {count}, so its name must end in {}", suffix(part)),
-    })?;
-    let sibling = |part: u32| path.with_file_name(format!("{prefix}{}", suffix(part)));
-    if part != 1 {
-        return Err(Error::NotFirstPart { path: path.to_owned(), part, first: sibling(1) });
-    }
-    Ok((2..=u32::from(count)).map(sibling).collect())
 }

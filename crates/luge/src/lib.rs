@@ -37,6 +37,7 @@
 #[cfg(feature = "atlas")]
 pub mod builtin;
 pub mod chat;
+pub mod description;
 mod error;
 mod exits;
 mod generate;
@@ -47,6 +48,7 @@ mod session;
 mod text;
 
 pub use chat::{ChatTemplate, Message, ToolCall};
+pub use description::Description;
 pub use error::Error;
 pub use generate::{
     Completion, ExitPolicy, FinishReason, GenerateOptions, Generation, Piece, Timings,
@@ -58,8 +60,8 @@ pub use luge_decoding::{
     Value, Votes,
 };
 pub use luge_llama::{
-    CacheType, Error as LlamaError, FlashAttention, Model, ModelParams, release_freed_memory,
-    set_abort_hook,
+    CacheType, Error as LlamaError, FlashAttention, Gguf, MetadataValue, Model, ModelParams,
+    release_freed_memory, set_abort_hook,
 };
 pub use score::{Score, TokenScore};
 pub use session::{ExitCounts, Session, SessionOptions};

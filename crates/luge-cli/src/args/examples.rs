@@ -104,6 +104,44 @@ const EXAMPLES: &[Example] = &[
         ],
     },
     Example {
+        command: "pull",
+        about: "Models come from Hugging Face, into the cache that its own tools share. What was \
+                interrupted goes on where it ended, and what came is checked.",
+        lines: &[
+            (
+                "The quantisation that is named",
+                "luge pull bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M",
+            ),
+            ("The usual one of a repository", "luge pull bartowski/Llama-3.2-1B-Instruct-GGUF"),
+        ],
+    },
+    Example {
+        command: "list",
+        about: "The built-in model, those in the cache of Hugging Face's models and those that \
+                ollama has stored, each by the name that -m takes.",
+        lines: &[("What is there", "luge list"), ("For a program", "luge list --format json")],
+    },
+    Example {
+        command: "show",
+        about: "Reads the head of a model's file: sizes, tensors, tokens, template, the settings \
+                that were published for SLED, and what an early exit costs.",
+        lines: &[
+            ("The built-in model", "luge show atlas"),
+            ("One that ollama has stored", "luge show ollama:llama3.2"),
+            ("Its chat template, whole", "luge show model.gguf --template"),
+        ],
+    },
+    Example {
+        command: "rm",
+        about: "Removes the files of a model that was fetched from Hugging Face, and says how \
+                much room that made. Models of ollama, and files elsewhere, are left to those \
+                who put them there.",
+        lines: &[
+            ("It asks first", "luge rm bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M"),
+            ("It does not", "luge rm --yes bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M"),
+        ],
+    },
+    Example {
         command: "config",
         about: "Flags that you always give can stand in a configuration file, and in variables \
                 named LUGE_ and the flag: LUGE_CTX_SIZE for --ctx-size. What is given on the \

@@ -7,6 +7,7 @@ mod given;
 mod lens;
 mod method;
 mod model;
+mod models;
 mod prompt;
 mod sampling;
 mod tools;
@@ -24,6 +25,7 @@ pub use given::Given;
 pub use lens::{LensArgs, LensFormat};
 pub use method::{MethodArgs, MethodParams, PRESET, PresetArg};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
+pub use models::{FetchArgs, ListArgs, PullArgs, RmArgs, ShowArgs};
 pub use prompt::{IdList, PromptArgs};
 pub use sampling::{ExitArgs, Exits, SamplingArgs};
 pub use tools::{CompletionsArgs, ConfigArgs, ManArgs, ManFormat};
@@ -75,6 +77,15 @@ pub enum Command {
     Lens(LensArgs),
     /// Measure what methods cost on this machine with a model: time and memory
     Bench(BenchArgs),
+    /// Download models from Hugging Face, and print where they are
+    Pull(PullArgs),
+    /// List the models on this machine
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Show what a model's file says about it, and what reading its layers costs
+    Show(ShowArgs),
+    /// Remove a model from the cache of Hugging Face's models
+    Rm(RmArgs),
     /// Show the settings in force and where each comes from
     Config(ConfigArgs),
     /// Print a script that completes commands and flags in a shell

@@ -5,17 +5,26 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use luge::CacheType;
 
+use super::FetchArgs;
+
 #[cfg(feature = "atlas")]
-const MODEL_HELP: &str = "GGUF file; a split model by its first part. 'atlas' is the small model \
-                          that is built in, and a file of that name is ./atlas [default: atlas]";
+const MODEL_HELP: &str = "GGUF file (a split model by its first part); a model of Hugging Face, as \
+                          org/name, org/name:Q4_K_M or org/name/file.gguf; one of ollama's, as \
+                          ollama:name:tag; or 'atlas', the small model that is built in, and a \
+                          file of that name is ./atlas [default: atlas]";
 #[cfg(not(feature = "atlas"))]
-const MODEL_HELP: &str = "GGUF file; a split model by its first part";
+const MODEL_HELP: &str = "GGUF file (a split model by its first part); a model of Hugging Face, as \
+                          org/name, org/name:Q4_K_M or org/name/file.gguf; or one of ollama's, as \
+                          ollama:name:tag";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    #[arg(short, long, value_name = "FILE", help = MODEL_HELP)]
+    #[arg(short, long, value_name = "MODEL", help = MODEL_HELP)]
     pub model: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// Transformer blocks to put on the GPU, in a build with a GPU back end: a
     /// number, or all [-ngl]

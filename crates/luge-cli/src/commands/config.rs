@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::args::{ConfigArgs, Format};
 use crate::failure::Failure;
+use crate::locate;
 use crate::output::{self, ASIDE, HEADING, print_json};
-use crate::resolve::unaliased;
 use crate::settings::{self, Force, Origin, Place, Setting};
 
 /// What `--init` writes.
@@ -63,7 +63,8 @@ pub fn run(args: ConfigArgs, config: Option<PathBuf>) -> Result<ExitCode, Failur
     }
     let (mut force, file) = settings::of(line(args.line, config))?;
     // A model that cannot be read says so where it is needed.
-    let model = force.values("model").first().map(|model| unaliased(model.into()));
+    let file_of = |model: &String| locate::on_this_machine(Path::new(model));
+    let model = force.values("model").first().and_then(file_of);
     let rows = model.and_then(|model| luge::presets::for_file(&model).ok());
     force.publish(&rows.unwrap_or_default());
     // Behind the command it is the command's own, and means the same.

@@ -9,25 +9,29 @@ pub mod config;
 mod file;
 mod layers;
 pub mod lens;
+pub mod list;
 pub mod man;
 mod prompts;
+pub mod pull;
+pub mod rm;
 pub mod run;
 pub mod score;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+pub mod show;
 
 use luge::{Completion, ExitCounts, FinishReason, Model, Session};
 use serde::Serialize;
 
-use crate::failure::{Failure, INTERRUPTED};
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::locate::Source;
+#[cfg(feature = "atlas")]
 use crate::output;
-use crate::resolve::{ModelJob, Prompt, Source};
+use crate::resolve::{ModelJob, Prompt};
 
 /// Loads a model and sets up a session that Ctrl-C interrupts, and the second time ends.
 fn session(job: &ModelJob) -> Result<Session, Failure> {
     let session = open(job)?;
-    on_ctrl_c(session.interrupt(), Again::Ends);
+    interrupt::sets(session.interrupt());
     Ok(session)
 }
 
@@ -35,6 +39,7 @@ fn session(job: &ModelJob) -> Result<Session, Failure> {
 fn open(job: &ModelJob) -> Result<Session, Failure> {
     let model = match &job.source {
         Source::File(path) => Model::load(path, &job.params)?,
+        Source::Stored(stored) => Model::load(&stored.path()?, &job.params)?,
         #[cfg(feature = "atlas")]
         Source::BuiltIn { named } => {
             if !named {
@@ -47,34 +52,6 @@ fn open(job: &ModelJob) -> Result<Session, Failure> {
         }
     };
     Ok(Session::new(&model, &job.session)?)
-}
-
-/// What Ctrl-C does where it has been pressed before.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Again {
-    /// Ends the program: whatever is still running does not listen.
-    Ends,
-    /// The same again.
-    Interrupts,
-}
-
-/// Has Ctrl-C set a flag.
-fn on_ctrl_c(flag: Arc<AtomicBool>, again: Again) {
-    let handler = move || {
-        if output::is_paging() {
-            return;
-        }
-        if flag.swap(true, Ordering::Relaxed) && again == Again::Ends {
-            if output::is_watched() {
-                // The shell's prompt is to stand on a line of its own.
-                eprintln!();
-            }
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        output::say(format_args!("Ctrl-C will end the program at once: {error}"));
-    }
 }
 
 /// The tokens of a prompt.

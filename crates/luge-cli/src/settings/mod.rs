@@ -37,7 +37,7 @@ pub const CONFIG_VARIABLE: &str = "LUGE_CONFIG";
 const OTHER_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, output::LOG_VARIABLE, "LUGE_EXIT_KERNEL"];
 
 /// Flags about one call, which no setting stands for.
-const ONE_CALL: [&str; 14] = [
+const ONE_CALL: [&str; 17] = [
     "config",
     "no-config",
     "prompt",
@@ -52,6 +52,9 @@ const ONE_CALL: [&str; 14] = [
     "html",
     "svg",
     "chat-template-file",
+    "yes",
+    "template",
+    "metadata",
 ];
 
 /// Commands about `luge` itself, whose flags are no settings.

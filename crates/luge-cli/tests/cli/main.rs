@@ -17,9 +17,14 @@ mod chat;
 mod compare;
 mod gguf;
 mod help;
+#[path = "../../../luge-hub/tests/support/mod.rs"]
+mod hub;
 mod lens;
+mod models;
 mod mutations;
+mod ollama;
 mod parity;
+mod pull;
 mod run;
 mod sampling;
 mod score;

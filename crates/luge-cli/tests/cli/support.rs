@@ -86,6 +86,28 @@ pub fn bare_luge() -> Luge {
         }
     }
     command.env("TERM", "xterm-256color");
+    // Nor with the user's models, their tokens and the network.
+    for name in [
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "HF_TOKEN_PATH",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+        "ALL_PROXY",
+        "all_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+    ] {
+        command.env_remove(name);
+    }
+    // The port of a service that throws everything away, and hardly runs anywhere.
+    command.env("HF_ENDPOINT", "http://127.0.0.1:9");
     let luge = Luge { command, stdin: Vec::new() };
     luge.home(env!("CARGO_TARGET_TMPDIR"))
 }
@@ -120,6 +142,7 @@ impl Luge {
         self.env("HOME", folder)
             .env("XDG_CACHE_HOME", folder.join("Library/Caches"))
             .env("XDG_CONFIG_HOME", folder.join(".config"))
+            .env("OLLAMA_MODELS", folder.join(".ollama/models"))
     }
 
     /// Run by a shell, at the place of `exec "$@"` in a script.

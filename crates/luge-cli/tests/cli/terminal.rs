@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use rexpect::process::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 
+use crate::hub::Fault;
+use crate::pull::Setting;
 use crate::support::{Luge, PROMPT, bench, compare, lens, model, reference_prompt, run};
 
 /// What a command shows on a terminal of so many columns.
@@ -236,4 +238,91 @@ fn ctrl_c_ends_a_text_under_the_lens_with_what_was_seen() {
     session.exp_eof().unwrap();
     let status = session.process().wait().unwrap();
     assert!(matches!(status, WaitStatus::Exited(_, 130)), "{status:?}");
+}
+
+/// What is shown of a first use of a model that is not there, answered so.
+fn first_use(answer: &str) -> (Setting, String, i32) {
+    let setting = Setting::new();
+    let luge = setting.with(run("org/tiny-GGUF").flags("-n 4 --color never").arg(PROMPT));
+    let mut session = spawn_command(luge.into_command(), Some(60_000)).unwrap();
+    session.exp_string("Download org/tiny-GGUF:Q8_0 (137 kB) into ~/").unwrap();
+    session.exp_string("? [Y/n] ").unwrap();
+    session.send_line(answer).unwrap();
+    let shown = session.exp_eof().unwrap();
+    match session.process().wait().unwrap() {
+        WaitStatus::Exited(_, code) => (setting, shown, code),
+        status => panic!("{status:?}"),
+    }
+}
+
+#[test]
+fn a_model_is_fetched_for_who_says_yes() {
+    for answer in ["", "y"] {
+        let (setting, shown, code) = first_use(answer);
+        assert!(code == 0 && shown.contains("tiny-Q8_0.gguf is there"), "{shown}");
+        let text = setting.with(run("org/tiny-GGUF").flags("-n 4").arg(PROMPT)).text();
+        assert!(shown.contains(text.trim()), "{shown}");
+    }
+}
+
+#[test]
+fn a_model_is_not_fetched_for_who_says_no() {
+    for answer in ["n", "not now"] {
+        let (setting, shown, code) = first_use(answer);
+        assert!(code == 1 && shown.contains("nothing was downloaded"), "{shown}");
+        assert!(setting.server.ranges().is_empty());
+    }
+}
+
+#[test]
+fn ctrl_c_answers_too() {
+    let setting = Setting::new();
+    let luge = setting.with(run("org/tiny-GGUF").flags("-n 4 --color never").arg(PROMPT));
+    let mut session = spawn_command(luge.into_command(), Some(60_000)).unwrap();
+    session.exp_string("? [Y/n] ").unwrap();
+    assert_eq!(end(session, 'c'), 130);
+    assert!(setting.server.ranges().is_empty());
+}
+
+#[test]
+fn a_download_shows_how_far_it_is() {
+    let setting = Setting::new();
+    setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Halt(100_000));
+    let pull = setting.luge("pull org/tiny-GGUF:Q8_0").into_command();
+    let mut session = spawn_command(pull, Some(60_000)).unwrap();
+    session.exp_string("100.00 kB of 137.02 kB").unwrap();
+    setting.server.release();
+    session.exp_string("tiny-Q8_0.gguf is there, 137 kB").unwrap();
+    session.exp_eof().unwrap();
+}
+
+#[test]
+fn removing_is_asked_about() {
+    let setting = Setting::new();
+    setting.luge("pull org/tiny-GGUF:Q8_0").outcome();
+    let removal = |answer: &str| {
+        let command = setting.luge("rm org/tiny-GGUF --color never").into_command();
+        let mut session = spawn_command(command, Some(60_000)).unwrap();
+        session.exp_string("Remove org/tiny-GGUF:Q8_0 (it frees 137 kB)? [y/N] ").unwrap();
+        session.send_line(answer).unwrap();
+        session.exp_eof().unwrap()
+    };
+    for answer in ["", "n"] {
+        assert!(removal(answer).contains("nothing was removed"));
+    }
+    assert!(removal("y").contains("is removed"));
+}
+
+#[test]
+fn a_narrow_terminal_lists_fewer_columns_and_whole_names() {
+    let setting = Setting::new();
+    setting.luge("pull org/tiny-GGUF:Q8_0").outcome();
+    let columns = |width: u16| {
+        let text = shown(width, setting.luge("list --color never").env("PAGER", "cat"));
+        assert!(text.contains("org/tiny-GGUF:Q8_0"), "{text}");
+        let heading = text.lines().find(|line| line.contains("model")).unwrap();
+        assert!(width == 20 || heading.trim_end().len() <= usize::from(width), "{text}");
+        heading.split_whitespace().count()
+    };
+    assert_eq!([columns(120), columns(80), columns(20)], [8, 5, 2]);
 }

@@ -15,9 +15,10 @@ use luge::chat::{Conversation, Reply, Source};
 use luge::{ChatTemplate, Decoder, FinishReason, Message, Model, Session};
 use serde::Serialize;
 
-use super::{Again, CompletionObject, compare, counted, lens, on_ctrl_c, open};
+use super::{CompletionObject, compare, counted, lens, open};
 use crate::args::Format;
 use crate::failure::{Failure, INTERRUPTED};
+use crate::interrupt;
 use crate::output::{self, ASIDE, print_json};
 use crate::resolve::{self, ChatJob, ChatSettings, TemplateChoice};
 use crate::settings::ChatSetting;
@@ -100,7 +101,7 @@ enum Next {
 
 impl Chat {
     fn answer_once(mut self, question: String, format: Format) -> Result<ExitCode, Failure> {
-        on_ctrl_c(self.session.interrupt(), Again::Ends);
+        interrupt::sets(self.session.interrupt());
         let question = Message::user(question);
         let reply = match format {
             Format::Text => self.answer(question, Manner::Plain)?,
@@ -131,7 +132,7 @@ impl Chat {
     fn go_on(mut self, remembers: bool) -> Result<ExitCode, Failure> {
         // A method that the model does not allow is better known before a question is typed.
         self.session.prepare(&self.decoder)?;
-        on_ctrl_c(self.session.interrupt(), Again::Interrupts);
+        interrupt::only_sets(self.session.interrupt());
         let settings = resolve::chat_values(&[])?.into_iter().map(|setting| setting.name);
         let settings = settings.chain(SWITCHES.map(str::to_owned)).collect();
         let methods = luge::METHODS.iter().map(|method| method.name.to_owned()).collect();
