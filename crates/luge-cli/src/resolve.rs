@@ -1,6 +1,8 @@
 //! From the command line to jobs: defaults filled in, prompts read, methods
 //! parsed and checked. Nothing is loaded yet.
 
+mod grammar;
+
 use std::borrow::Cow;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -145,7 +147,10 @@ pub fn run(args: RunArgs) -> Result<RunJob, Failure> {
         model: model(args.model, &args.context)?,
         prompt: prompt(args.prompt)?,
         method: method(args.method)?,
-        options: options(args.sampling, &args.exits),
+        options: GenerateOptions {
+            grammar: grammar::grammar(args.grammar)?,
+            ..options(args.sampling, &args.exits)
+        },
         show_changes: args.show_changes,
         format: args.format,
     })
@@ -186,7 +191,10 @@ pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
         model: model(args.model, &args.context)?,
         prompt,
         methods,
-        options: options(args.sampling, &args.exits),
+        options: GenerateOptions {
+            grammar: grammar::grammar(args.grammar)?,
+            ..options(args.sampling, &args.exits)
+        },
         show_layers: args.show_layers,
         interactive: args.interactive,
         format: args.format,
@@ -203,6 +211,13 @@ pub fn lens(args: LensArgs) -> Result<LensJob, Failure> {
         return Err(Failure::Usage("--html and --svg name the same file: give two".to_owned()));
     }
     let has_file = args.html.is_some() || args.svg.is_some();
+    let grammar = grammar::grammar(args.grammar)?;
+    if grammar.is_some() && args.sampling.predict == 0 {
+        return Err(Failure::Usage(
+            "a grammar is for what is generated, which is nothing: give a number of tokens with -n"
+                .to_owned(),
+        ));
+    }
     Ok(LensJob {
         form: params.exit_form()?,
         layers,
@@ -213,7 +228,7 @@ pub fn lens(args: LensArgs) -> Result<LensJob, Failure> {
         pin: args.pin,
         pin_ids: args.pin_ids.map(|ids| ids.0).unwrap_or_default(),
         position: args.position,
-        options: sampling(args.sampling),
+        options: GenerateOptions { grammar, ..sampling(args.sampling) },
         html: args.html,
         svg: args.svg,
         format: args.format.or((!has_file).then_some(LensFormat::Text)),

@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, SamplerOptions};
+use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, SamplerOptions, TokenMask};
 
+use crate::grammar::{Constraint, Grammar};
 use crate::lens::{Choice, Lens, LensPosition};
 use crate::session::ExitCounts;
 use crate::text::{Released, TextStream};
@@ -19,8 +20,13 @@ pub struct GenerateOptions {
     pub max_tokens: Option<usize>,
     /// Texts that end the generation; they are not part of the result.
     pub stop: Vec<String>,
-    /// Never choose a token that ends the text.
+    /// Never choose a token that ends the text. Where a grammar allows nothing more, it
+    /// ends all the same.
     pub ignore_eos: bool,
+    /// What the text must keep to; `None` for nothing. A token that the grammar does
+    /// not allow has the logit −∞, whatever the method, penalties and biases make of
+    /// it. Where the method kept no other, the final layer decides among those allowed.
+    pub grammar: Option<Grammar>,
     /// When to compute exits.
     pub exits: ExitPolicy,
 }
@@ -32,6 +38,7 @@ impl Default for GenerateOptions {
             max_tokens: Some(256),
             stop: Vec::new(),
             ignore_eos: false,
+            grammar: None,
             exits: ExitPolicy::Auto,
         }
     }
@@ -54,7 +61,7 @@ pub enum ExitPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The model ended the text.
+    /// The text is at its end: the model ended it, or its grammar allows no more.
     Eos,
     /// A stop string came up.
     Stop,
@@ -123,8 +130,9 @@ impl Session {
     /// text as it comes.
     ///
     /// # Errors
-    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`], and
-    /// what the engine reports. An interruption is no error: the generation
+    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`],
+    /// [`Error::Grammar`] where the grammar names control tokens that the model does not
+    /// have, and what the engine reports. An interruption is no error: the generation
     /// then ends before its first token.
     pub fn generate<'a>(
         &'a mut self,
@@ -164,6 +172,9 @@ impl Session {
         let biased = options.sampler.logit_bias.iter().map(|(token, _)| token);
         prompt.iter().chain(biased).try_for_each(|&token| self.model().check_token(token))?;
 
+        let constraint = options.grammar.as_ref();
+        let constraint = constraint.map(|grammar| self.constraint(grammar)).transpose()?;
+
         let mut sampler = options.sampler.clone();
         if options.ignore_eos {
             let all = 0..self.model().n_vocab() as u32;
@@ -189,6 +200,7 @@ impl Session {
             lens,
             sampler: Sampler::new(sampler),
             policy: options.exits,
+            constraint,
             max_tokens: options.max_tokens,
             history: prompt.to_vec(),
             prompt_length: prompt.len(),
@@ -221,6 +233,7 @@ pub struct Generation<'a> {
     lens: Option<&'a Lens<'a>>,
     sampler: Sampler,
     policy: ExitPolicy,
+    constraint: Option<Constraint>,
     max_tokens: Option<usize>,
     /// Prompt and generated tokens.
     history: Vec<u32>,
@@ -306,48 +319,73 @@ impl Generation<'_> {
         }
     }
 
-    /// The next token, and the one that the final layer would have chosen.
-    fn choose(&mut self) -> Result<(u32, u32), Error> {
+    /// The next token, and the one that the final layer would have chosen; `None` where
+    /// the text must end.
+    fn choose(&mut self) -> Result<Option<(u32, u32)>, Error> {
         let step = (self.history.len() - self.prompt_length) as u64;
+        let mask = match &mut self.constraint {
+            None => None,
+            Some(constraint) => match constraint.allowed()? {
+                Some(mask) => Some(mask),
+                None => return Ok(None),
+            },
+        };
+        let allowed = mask.as_ref();
+        let Some(own) = self.own_choice(allowed, step)? else {
+            // The text may end here all the same.
+            let may_end = match &mut self.constraint {
+                Some(constraint) => constraint.may_end()?,
+                None => true,
+            };
+            return if may_end { Ok(None) } else { Err(Error::GrammarStuck) };
+        };
         if self.decoder.is_identity() {
-            let own = self.own_choice(step)?;
-            return Ok((own, own));
+            return Ok(Some((own, own)));
         }
-        if let Some(token) = self.decided(step) {
+        if let Some(token) = self.decided(allowed, own, step) {
             self.exits.skipped += self.decoder.plan().layers.len() as u64;
-            return Ok((token, self.own_choice(step)?));
+            return Ok(Some((token, own)));
         }
         let Generation { session, decoder, plan, exits, logits, .. } = self;
         session.decoded_logits(decoder, plan, 0, Purpose::Generate, exits, logits)?;
-        // Only a ban can rule out all that the method kept; others pay nothing.
-        let kept = self.sampler.has_bans().then(|| logits.clone());
-        let token = self.sampler.choose(logits, &self.history, step);
+        // Only a ban or a mask can rule out all that the method kept; others pay nothing.
+        let kept = (self.sampler.has_bans() || allowed.is_some()).then(|| logits.clone());
+        let token = self.sampler.choose_among(allowed, logits, &self.history, step);
         let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
-        let own = self.own_choice(step)?;
-        Ok((if none_left { own } else { token }, own))
+        Ok(Some((if none_left { own } else { token }, own)))
     }
 
-    /// The next token, where it is the same whatever the exits are.
-    fn decided(&self, step: u64) -> Option<u32> {
+    /// The next token, where it is the same whatever the exits are. `own` is what the
+    /// final layer alone would choose.
+    fn decided(&self, allowed: Option<&TokenMask>, own: u32, step: u64) -> Option<u32> {
         if self.policy == ExitPolicy::Always {
             return None;
         }
+        if allowed.is_some_and(|mask| mask.only().is_some()) {
+            return Some(own);
+        }
         let bounds = self.session.bounds(self.decoder, 0)?;
-        let token = self.sampler.decided(&bounds, &self.history, step)?;
+        if allowed.is_some_and(|mask| bounds.is_spent(mask)) {
+            return Some(own);
+        }
+        let token = self.sampler.decided_among(allowed, &bounds, &self.history, step)?;
         // A token that is not ruled out and that the method kept is left: this one.
-        let some_left = !self.sampler.has_bans() || bounds.is_above_another(token);
-        some_left.then_some(token)
+        let rules_out = self.sampler.has_bans() || allowed.is_some();
+        (!rules_out || bounds.is_above_another(token)).then_some(token)
     }
 
-    /// The token that the final layer alone would choose.
-    fn own_choice(&mut self, step: u64) -> Result<u32, Error> {
+    /// The token that the final layer alone would choose; `None` where bans, or the
+    /// model itself, leave none of those allowed.
+    fn own_choice(&mut self, allowed: Option<&TokenMask>, step: u64) -> Result<Option<u32>, Error> {
         let own = self.session.final_logits(0)?;
-        if self.sampler.is_argmax() {
-            return Ok(luge_decoding::argmax(own) as u32);
+        if allowed.is_none() && self.sampler.is_argmax() {
+            return Ok(Some(luge_decoding::argmax(own) as u32));
         }
         self.logits.clear();
         self.logits.extend_from_slice(own);
-        Ok(self.sampler.choose(&mut self.logits, &self.history, step))
+        let token = self.sampler.choose_among(allowed, &mut self.logits, &self.history, step);
+        let is_left = allowed.is_none() || self.logits[token as usize] > f32::NEG_INFINITY;
+        Ok(is_left.then_some(token))
     }
 
     /// Generates one token and releases the text that it makes final.
@@ -363,17 +401,26 @@ impl Generation<'_> {
         if self.finished.is_some() {
             return Ok(None);
         }
-        let (token, own) = self.choose()?;
+        let Some((token, own)) = self.choose()? else {
+            self.finished = Some(FinishReason::Eos);
+            return Ok(None);
+        };
         self.chosen = Some((token, own));
         if self.session.model().is_end(token) {
             self.finished = Some(FinishReason::Eos);
             return Ok(None);
         }
+        let is_complete = match &mut self.constraint {
+            Some(constraint) => constraint.accept(token)?,
+            None => false,
+        };
         self.history.push(token);
         if token != own {
             self.changed.push(generated);
         }
-        if Some(generated + 1) == self.max_tokens {
+        if is_complete {
+            self.finished = Some(FinishReason::Eos);
+        } else if Some(generated + 1) == self.max_tokens {
             self.finished = Some(FinishReason::Length);
         } else if self.history.len() > self.session.ctx_size() {
             self.finished = Some(FinishReason::Context);
@@ -402,7 +449,7 @@ impl Generation<'_> {
 }
 
 /// Whether every token that a method kept, above its floor, has since been ruled
-/// out by a bias. Its logits then say nothing about those left, and the final
+/// out by a bias or a mask. Its logits then say nothing about those left, and the final
 /// layer decides.
 fn all_ruled_out(kept: &[f32], now: &[f32]) -> bool {
     let floor = kept.iter().copied().fold(f32::INFINITY, f32::min);

@@ -39,6 +39,7 @@ pub mod builtin;
 mod error;
 mod exits;
 mod generate;
+mod grammar;
 pub mod lens;
 mod score;
 mod session;
@@ -48,6 +49,7 @@ pub use error::Error;
 pub use generate::{
     Completion, ExitPolicy, FinishReason, GenerateOptions, Generation, Piece, Timings,
 };
+pub use grammar::Grammar;
 pub use lens::{Candidate, Lens, LensOptions, LensPosition, Opinion};
 pub use luge_decoding::{
     Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,

@@ -10,6 +10,7 @@ use luge_llama::{Batch, CacheType, Context, ContextParams, ExitSpec, FlashAttent
 
 use crate::Error;
 use crate::exits::PositionExits;
+use crate::grammar::{Constraint, Grammar, Vocabulary};
 
 /// The context size where neither the user nor the model asks for less.
 const DEFAULT_CTX_SIZE: u32 = 4096;
@@ -66,6 +67,8 @@ pub struct Session {
     threads: u32,
     /// The final logits of a position, while a decoder works on a copy.
     final_logits: Vec<f32>,
+    /// The vocabulary as grammars see it, once there was one.
+    vocabulary: Option<Vocabulary>,
 }
 
 impl Session {
@@ -91,7 +94,14 @@ impl Session {
         )?;
         let interrupt = Arc::new(AtomicBool::new(false));
         context.set_interrupt(Arc::clone(&interrupt));
-        Ok(Session { context, cached: Vec::new(), interrupt, threads, final_logits: Vec::new() })
+        Ok(Session {
+            context,
+            cached: Vec::new(),
+            interrupt,
+            threads,
+            final_logits: Vec::new(),
+            vocabulary: None,
+        })
     }
 
     /// The model.
@@ -159,6 +169,18 @@ impl Session {
     /// [`Error::OtherModel`].
     pub(crate) fn check_decoder(&self, decoder: &Decoder) -> Result<(), Error> {
         if *decoder.shape() == self.shape() { Ok(()) } else { Err(Error::OtherModel) }
+    }
+
+    /// A grammar at the beginning of a text of this model's tokens.
+    ///
+    /// # Errors
+    /// [`Error::Grammar`] and [`Error::GrammarVocabulary`].
+    pub(crate) fn constraint(&mut self, grammar: &Grammar) -> Result<Constraint, Error> {
+        let vocabulary = match self.vocabulary.take() {
+            Some(vocabulary) => vocabulary,
+            None => Vocabulary::new(self.model())?,
+        };
+        self.vocabulary.insert(vocabulary).constraint(grammar)
     }
 
     /// Forgets the text in the KV cache: the next one is computed from its

@@ -1,5 +1,6 @@
 //! The command line as plain data. Parsing reads nothing and does nothing.
 
+mod grammar;
 mod lens;
 mod method;
 mod model;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
+pub use grammar::GrammarArgs;
 pub use lens::{LensArgs, LensFormat};
 pub use method::{MethodArgs, MethodParams};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
@@ -73,6 +75,8 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub exits: ExitArgs,
+    #[command(flatten)]
+    pub grammar: GrammarArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
@@ -140,6 +144,8 @@ pub struct CompareArgs {
 
     #[command(flatten)]
     pub exits: ExitArgs,
+    #[command(flatten)]
+    pub grammar: GrammarArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
@@ -232,11 +238,12 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
 
 /// llama.cpp's short names of several letters, which no parser of single-letter
 /// flags takes, and their long names.
-const SHORT_NAMES: [(&str, &str); 4] = [
+const SHORT_NAMES: [(&str, &str); 5] = [
     ("-ngl", "--gpu-layers"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
     ("-fa", "--flash-attn"),
+    ("-jf", "--json-schema"),
 ];
 
 fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
