@@ -115,6 +115,11 @@ pub struct Timings {
     pub decode: Duration,
     /// Generated tokens.
     pub tokens: usize,
+    /// Of the time to the first token, what it took to set up the grammar: to compile
+    /// it, and for a session's first one to read the model's vocabulary.
+    pub grammar_setup: Duration,
+    /// Of both times, what it took to follow the grammar.
+    pub grammar: Duration,
 }
 
 impl Timings {
@@ -172,8 +177,16 @@ impl Session {
         let biased = options.sampler.logit_bias.iter().map(|(token, _)| token);
         prompt.iter().chain(biased).try_for_each(|&token| self.model().check_token(token))?;
 
-        let constraint = options.grammar.as_ref();
-        let constraint = constraint.map(|grammar| self.constraint(grammar)).transpose()?;
+        let start = Instant::now();
+        let mut timings = Timings::default();
+        let constraint = match &options.grammar {
+            None => None,
+            Some(grammar) => {
+                let constraint = self.constraint(grammar)?;
+                timings.grammar_setup = start.elapsed();
+                Some(constraint)
+            }
+        };
 
         let mut sampler = options.sampler.clone();
         if options.ignore_eos {
@@ -182,9 +195,7 @@ impl Session {
             sampler.logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
         }
 
-        let start = Instant::now();
         let mut finished = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
-        let mut timings = Timings::default();
         // First, as finding out the graph takes room in the cache.
         self.rewind(before);
         match self.set_exits(plan).and_then(|()| self.fill(before)) {
@@ -325,10 +336,15 @@ impl Generation<'_> {
         let step = (self.history.len() - self.prompt_length) as u64;
         let mask = match &mut self.constraint {
             None => None,
-            Some(constraint) => match constraint.allowed()? {
-                Some(mask) => Some(mask),
-                None => return Ok(None),
-            },
+            Some(constraint) => {
+                let start = Instant::now();
+                let mask = constraint.allowed()?;
+                self.timings.grammar += start.elapsed();
+                match mask {
+                    Some(mask) => Some(mask),
+                    None => return Ok(None),
+                }
+            }
         };
         let allowed = mask.as_ref();
         let Some(own) = self.own_choice(allowed, step)? else {
@@ -411,7 +427,12 @@ impl Generation<'_> {
             return Ok(None);
         }
         let is_complete = match &mut self.constraint {
-            Some(constraint) => constraint.accept(token)?,
+            Some(constraint) => {
+                let start = Instant::now();
+                let is_complete = constraint.accept(token)?;
+                self.timings.grammar += start.elapsed();
+                is_complete
+            }
             None => false,
         };
         self.history.push(token);

@@ -39,7 +39,7 @@ pub mod builtin;
 mod error;
 mod exits;
 mod generate;
-mod grammar;
+pub mod grammar;
 pub mod lens;
 mod score;
 mod session;

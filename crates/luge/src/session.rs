@@ -301,3 +301,35 @@ impl Session {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use luge_llama::ModelParams;
+
+    use super::*;
+    use crate::{GenerateOptions, Grammar};
+
+    /// The trie is made for the first grammar, and kept for the next.
+    #[test]
+    fn the_vocabulary_is_read_where_there_is_a_grammar_and_once() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/parity/llama.gguf");
+        let model = Model::load(&file, &ModelParams::default()).unwrap();
+        let one = SessionOptions { threads: Some(1), ..SessionOptions::default() };
+        let mut session = Session::new(&model, &one).unwrap();
+        let sled = session.decoder(&"sled".parse().unwrap()).unwrap();
+        let mut run = |grammar: Option<&str>| {
+            let grammar = grammar.map(|text| Grammar::regex(text).unwrap());
+            let options =
+                GenerateOptions { grammar, max_tokens: Some(3), ..GenerateOptions::default() };
+            session.generate(&sled, &[5, 6], &options).unwrap().finish().unwrap();
+            session.vocabulary.as_ref().map(Vocabulary::trie)
+        };
+        assert_eq!(run(None), None);
+        let first = run(Some("[a-z]+"));
+        assert!(first.is_some());
+        assert_eq!(run(Some("[0-9]+")), first);
+        assert_eq!(run(None), first);
+    }
+}

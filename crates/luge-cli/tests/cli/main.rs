@@ -14,6 +14,7 @@ mod builtin;
 mod changes;
 mod compare;
 mod gguf;
+mod grammar;
 mod help;
 mod lens;
 mod mutations;

@@ -39,6 +39,12 @@ impl Vocabulary {
         Ok(Vocabulary { factory, size })
     }
 
+    /// Where the trie lies: the same place for the same trie.
+    #[cfg(test)]
+    pub(crate) fn trie(&self) -> *const TokTrie {
+        self.factory.tok_env().tok_trie()
+    }
+
     /// A grammar at the beginning of a text.
     ///
     /// # Errors
