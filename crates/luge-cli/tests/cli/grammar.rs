@@ -95,6 +95,8 @@ fn every_compared_method_keeps_to_it() {
     for result in results {
         check(result["text"].as_str().unwrap());
     }
+    let table = compare().arg(PROMPT).stdout();
+    assert_eq!(table.matches("complete").count(), 5, "{table}");
     // And to prompts that are typed.
     let lines = compare().flags("-i --format json").stdin(" w5\n w9\n").stdout();
     assert_eq!(lines.lines().count(), 2);

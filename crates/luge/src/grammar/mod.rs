@@ -49,8 +49,8 @@ pub(crate) use constraint::Constraint;
 pub(crate) use vocabulary::Vocabulary;
 
 /// The white space that JSON may have between its parts: none, a blank, or a line break
-/// and some indentation. A model that likes blanks could otherwise go on for ever.
-const WHITE_SPACE: &str = r"\x20|\x0A(\x20{0,20}|\x09{0,5})";
+/// and some more. A model that likes blanks could otherwise go on for ever.
+const WHITE_SPACE: &str = r"\x20|\x0A\x20{0,20}";
 
 /// What may be generated. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
