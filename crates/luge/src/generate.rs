@@ -96,7 +96,7 @@ pub struct Completion {
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// The tokens, by number, where the final layer's logits would have led to
-    /// another: under the same penalties, filters and luck.
+    /// another: under the same grammar, penalties, filters and luck.
     pub changed: Vec<usize>,
     /// How many exits were computed.
     pub exits: ExitCounts,
@@ -301,7 +301,7 @@ impl Generation<'_> {
     /// `None` before the first one, after an interruption, and without a lens.
     ///
     /// A piece of text that was held back brings no token: there, the last position is
-    /// seen again. Exits that were skipped are computed now.
+    /// seen again, and so it is at the end of a text that its grammar has ended. Exits that were skipped are computed now.
     ///
     /// # Errors
     /// What the engine reports.

@@ -33,6 +33,9 @@
 //! Exits are computed when a method asks for them and not before; a method that
 //! asks for none costs what ordinary decoding costs. Where the next token is the same
 //! whatever the exits are, they are not computed either ([`ExitPolicy`]).
+//!
+//! A [`Grammar`] holds what is generated to a JSON schema, to a grammar or to a regular
+//! expression, with any method.
 
 #[cfg(feature = "atlas")]
 pub mod builtin;

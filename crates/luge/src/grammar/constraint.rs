@@ -62,5 +62,5 @@ impl Constraint {
 }
 
 fn too_complex(error: &anyhow::Error) -> Error {
-    Error::GrammarTooComplex(report::first_line(&error.to_string()).to_owned())
+    Error::GrammarTooComplex(report::plain(&error.to_string()))
 }

@@ -12,8 +12,8 @@ use super::Source;
 const PANIC: &str = "panic: ";
 
 /// The stack that compiling a grammar gets, in bytes. llguidance follows rules into rules
-/// by recursion, and the length of a grammar limits how many there are. What is not used of it
-/// takes no memory.
+/// by recursion, and the length of a grammar limits how many there are. What is not used
+/// of it takes no memory.
 const STACK: usize = 512 << 20;
 
 /// Runs what may fail, or panic, inside llguidance; its report if it did.
@@ -34,26 +34,36 @@ pub(super) fn is_dead_end(error: &anyhow::Error) -> bool {
     first_line(&error.to_string()) == StopReason::NoExtensionBias.to_string()
 }
 
-/// What is said before the excerpts and the stack.
-pub(super) fn first_line(report: &str) -> &str {
+/// What a report says before its excerpts and its stack, on one line.
+pub(super) fn plain(report: &str) -> String {
+    let line = first_line(report);
+    if line.starts_with(PANIC) {
+        return "it is more than luge's grammar engine can take".to_owned();
+    }
+    // It may quote what someone else has written.
+    line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+fn first_line(report: &str) -> &str {
     report.lines().next().unwrap_or_default().trim()
 }
 
 /// Why a grammar cannot be used.
 pub(super) fn reason(report: &str, source: &Source) -> String {
-    let line = first_line(report);
-    if line.starts_with(PANIC) {
-        return "it is more than luge's grammar engine can take".to_owned();
-    }
+    let line = &plain(report)[..];
     if line.starts_with("oneOf constraints are not supported") {
         return "of the members of its oneOf more than one may hold: use anyOf".to_owned();
     }
     if let Some(keys) = line.strip_prefix("Unimplemented keys: ") {
         let keys = keys.trim_matches(['[', ']']).replace('"', "");
-        return format!("it has keywords that luge cannot follow: {keys}");
+        return format!("it has keywords that luge cannot follow: {}", shortened(&keys));
     }
     if let Some(why) = line.strip_prefix("Unsatisfiable schema: ") {
-        return format!("no JSON satisfies it ({why})");
+        return format!("no JSON satisfies it ({})", shortened(why));
+    }
+    if let Some((resource, _)) = line.split_once(" is not present in a registry") {
+        let name = resource.trim_start_matches("Resource ").replace("json-schema:///", "");
+        return format!("it refers to {}, which is not in it", shortened(&name));
     }
     let (place, what) = match (located(line), source) {
         (Some((line, column, what)), Source::Lark(_)) => {

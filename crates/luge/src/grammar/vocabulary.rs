@@ -33,9 +33,8 @@ impl Vocabulary {
         let ids = 0..size as u32;
         let words = ids.clone().map(|token| word(model, token)).collect::<Result<Vec<_>, _>>()?;
         let ends: Vec<u32> = ids.filter(|&token| model.is_end(token)).collect();
-        let factory = report::caught(|| factory(&words, &ends)).map_err(|report| {
-            Error::GrammarVocabulary(report.lines().next().unwrap_or_default().to_owned())
-        })?;
+        let factory = report::caught(|| factory(&words, &ends))
+            .map_err(|report| Error::GrammarVocabulary(report::plain(&report)))?;
         Ok(Vocabulary { factory, size })
     }
 

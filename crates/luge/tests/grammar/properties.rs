@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// The same cases in every run, unless PROPTEST_RNG_SEED asks for others.
-fn config(cases: u32) -> ProptestConfig {
+pub fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     let rng_seed = match default.rng_seed {
         RngSeed::Random => RngSeed::Fixed(2411_02433),

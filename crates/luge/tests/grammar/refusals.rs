@@ -1,7 +1,11 @@
 //! Grammars that cannot be used: one sentence each, without a model.
 
 use luge::Error;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 
+use super::properties::config;
 use super::*;
 
 #[track_caller]
@@ -32,6 +36,8 @@ fn a_schema_that_cannot_be_used_is_refused() {
     says(schema(r#"{"type": "strin"}"#), &["strin"]);
     says(schema(r##"{"$ref": "#/$defs/a"}"##), &["$defs/a"]);
     says(schema(r#"{"$ref": "http://example.org/a.json"}"#), &["http://example.org/a.json"]);
+    says(schema(r#"{"$ref": "other.json"}"#), &["'other.json'", "not in it"]);
+    says(schema(r#"{"type": "\u001b[31mred"}"#), &["\u{fffd}[31mred"]);
     says(schema(r#"{"pattern": "["}"#), &["unclosed"]);
     says(schema(r#"{"x-guidance": {"white": 1}}"#), &["white"]);
     let deep = format!("{}{}", r#"{"items": "#.repeat(3000), "}".repeat(3000));
@@ -79,6 +85,81 @@ fn a_regular_expression_that_cannot_be_used_is_refused() {
     says(regex(&"a".repeat(17_000)), &["17000 bytes"]);
     // Slashes are Lark's business, not the user's.
     assert_eq!(generate(&mut session(&model("llama")), "sled", &super::regex("a/b")).text, "a/b");
+}
+
+/// Pieces of schemas, grammars and expressions in any order: a grammar, or a sentence.
+fn soups() -> impl Strategy<Value = String> {
+    let piece = select(vec![
+        "start",
+        ":",
+        "\n",
+        " ",
+        "\"a\"",
+        "|",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "*",
+        "+",
+        "?",
+        "A",
+        "b",
+        "/x/",
+        "~2..3",
+        "%json",
+        "%ignore",
+        "%import common.INT",
+        "%regex",
+        "%llguidance",
+        "%lark",
+        "<|a|>",
+        "<[1-3]>",
+        "-> c",
+        "@b",
+        "é",
+        "\\",
+        "\"type\"",
+        "\"object\"",
+        ",",
+        "\"enum\"",
+        "\"$ref\"",
+        "\"#\"",
+        "null",
+        "1e999",
+        "\"pattern\"",
+        "^",
+        "$",
+        "#",
+        "::",
+        "_",
+        "!",
+        "&",
+        "=",
+    ]);
+    prop_oneof![vec(piece, 0..25).prop_map(|pieces| pieces.concat()), any::<String>()]
+}
+
+proptest! {
+    #![proptest_config(config(400))]
+
+    #[test]
+    fn whatever_is_no_grammar_is_refused_in_one_sentence(text in soups()) {
+        let with_start = format!("start: {text}");
+        let schema = format!("{{\"anyOf\": [{{{text}}}]}}");
+        for grammar in [
+            Grammar::json_schema(&text), Grammar::json_schema(&schema), Grammar::lark(&text),
+            Grammar::lark(&with_start), Grammar::regex(&text),
+        ] {
+            if let Err(error) = grammar {
+                let message = error.to_string();
+                prop_assert!(!message.contains(char::is_control), "{message:?}");
+                prop_assert!(message.chars().count() < 300, "{message:?}");
+            }
+        }
+    }
 }
 
 /// Whatever would take for ever is refused, or stopped, in seconds.
