@@ -85,7 +85,7 @@ pub enum Error {
 
     /// A text that cannot go on as its grammar wants.
     #[error(
-        "the text cannot go on as the grammar wants: no token is left that it allows, for the model's vocabulary or a logit bias"
+        "the text cannot go on as the grammar wants: the model has no token for what must come, or a logit bias rules it out"
     )]
     GrammarStuck,
 

@@ -301,7 +301,8 @@ impl Generation<'_> {
     /// `None` before the first one, after an interruption, and without a lens.
     ///
     /// A piece of text that was held back brings no token: there, the last position is
-    /// seen again, and so it is at the end of a text that its grammar has ended. Exits that were skipped are computed now.
+    /// seen again, and so it is at the end of a text that its grammar has ended. Exits
+    /// that were skipped are computed now.
     ///
     /// # Errors
     /// What the engine reports.

@@ -48,8 +48,14 @@ use crate::Error;
 pub(crate) use constraint::Constraint;
 pub(crate) use vocabulary::Vocabulary;
 
+/// The key under which a schema may carry options for llguidance.
+const OPTIONS: &str = "x-guidance";
+
+/// What llguidance remarks where a grammar names tokens and there is no vocabulary.
+const NO_TOKENS: &str = "no tokenizer";
+
 /// The white space that JSON may have between its parts: none, a blank, or a line break
-/// and some more. A model that likes blanks could otherwise go on for ever.
+/// with up to 20 blanks. A model that likes them could otherwise go on for ever.
 const WHITE_SPACE: &str = r"\x20|\x0A\x20{0,20}";
 
 /// What may be generated. Cheap to clone.
@@ -91,6 +97,11 @@ impl Source {
             Source::Lark(text) => TopLevelGrammar::from_lark(text.clone()),
             Source::Regex(text) => TopLevelGrammar::from_regex(text),
         }
+    }
+
+    /// Why it cannot be used, from llguidance's report.
+    fn error(&self, report: &str) -> Error {
+        Error::Grammar { what: self.name(), reason: report::reason(report, self) }
     }
 }
 
@@ -173,18 +184,6 @@ impl Grammar {
         }
     }
 }
-
-impl Source {
-    fn error(&self, report: &str) -> Error {
-        Error::Grammar { what: self.name(), reason: report::reason(report, self) }
-    }
-}
-
-/// The key under which a schema may carry options for llguidance.
-const OPTIONS: &str = "x-guidance";
-
-/// What llguidance remarks where a grammar names tokens and there is no vocabulary.
-const NO_TOKENS: &str = "no tokenizer";
 
 /// How much work a grammar may take, so that none makes a program hang: compiling it
 /// some seconds at most, a token some tenths of one. The parser may work longer on a

@@ -14,7 +14,7 @@ const PANIC: &str = "panic: ";
 /// The stack that compiling a grammar gets, in bytes. llguidance follows rules into rules
 /// by recursion, and the length of a grammar limits how many there are. What is not used
 /// of it takes no memory.
-const STACK: usize = 512 << 20;
+const STACK: usize = 256 << 20;
 
 /// Runs what may fail, or panic, inside llguidance; its report if it did.
 pub(super) fn caught<T: Send>(
