@@ -1,6 +1,8 @@
 //! From the command line to jobs: defaults filled in, prompts read, methods
 //! parsed and checked. Nothing is loaded yet.
 
+mod grammar;
+
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal, Read};
@@ -234,7 +236,10 @@ pub fn run(args: RunArgs) -> Result<RunJob, Failure> {
         model: model(args.model, &args.context)?,
         prompt: prompt(args.prompt)?,
         method: method(args.method)?,
-        options: options(args.sampling, &args.exits),
+        options: GenerateOptions {
+            grammar: grammar::grammar(args.grammar)?,
+            ..options(args.sampling, &args.exits)
+        },
         show_changes: args.show_changes,
         format: args.format,
     })
@@ -281,7 +286,10 @@ pub fn chat(args: ChatArgs) -> Result<ChatJob, Failure> {
         settings: ChatSettings {
             form: args.method.params.values.exit_form()?,
             method: method(args.method)?,
-            options: options(args.sampling, &args.exits),
+            options: GenerateOptions {
+                grammar: grammar::grammar(args.grammar)?,
+                ..options(args.sampling, &args.exits)
+            },
             show_changes: args.show_changes,
             hide_thinking: args.hide_thinking,
         },
@@ -298,7 +306,10 @@ pub fn chat_settings(changed: &[(String, String)]) -> Result<ChatSettings, Failu
         form: params.values.exit_form()?,
         // One that the method lacks waits for a method that has it.
         method: methods(&[&args.method.method], params, &all_params())?.remove(0),
-        options: options(args.sampling, &args.exits),
+        options: GenerateOptions {
+            grammar: grammar::grammar(args.grammar)?,
+            ..options(args.sampling, &args.exits)
+        },
         show_changes: args.show_changes,
         hide_thinking: args.hide_thinking,
     })
@@ -367,7 +378,10 @@ pub fn compare(args: CompareArgs) -> Result<CompareJob, Failure> {
         model: model(args.model, &args.context)?,
         prompt,
         methods,
-        options: options(args.sampling, &args.exits),
+        options: GenerateOptions {
+            grammar: grammar::grammar(args.grammar)?,
+            ..options(args.sampling, &args.exits)
+        },
         show_layers: args.show_layers,
         interactive: args.interactive,
         format: args.format,
@@ -384,6 +398,13 @@ pub fn lens(args: LensArgs) -> Result<LensJob, Failure> {
         return Err(Failure::Usage("--html and --svg name the same file: give two".to_owned()));
     }
     let has_file = args.html.is_some() || args.svg.is_some();
+    let grammar = grammar::grammar(args.grammar)?;
+    if grammar.is_some() && args.sampling.predict == 0 {
+        return Err(Failure::Usage(
+            "a grammar is for what is generated, which is nothing: give a number of tokens with -n"
+                .to_owned(),
+        ));
+    }
     Ok(LensJob {
         form: params.values.exit_form()?,
         layers,
@@ -394,7 +415,7 @@ pub fn lens(args: LensArgs) -> Result<LensJob, Failure> {
         pin: args.pin,
         pin_ids: args.pin_ids.map(|ids| ids.0).unwrap_or_default(),
         position: args.position,
-        options: sampling(args.sampling),
+        options: GenerateOptions { grammar, ..sampling(args.sampling) },
         html: args.html,
         svg: args.svg,
         format: args.format.or((!has_file).then_some(LensFormat::Text)),

@@ -1,5 +1,7 @@
 //! What can be known of a decoder's logits before its exits are computed.
 
+use crate::sampling::TokenMask;
+
 /// Between which two numbers a logit lies, both included.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -51,5 +53,14 @@ impl Bounds {
     pub fn is_above_another(&self, token: u32) -> bool {
         let low = self.of(token).low;
         self.has_rest() && self.rest < low || self.tokens.iter().any(|(_, other)| other.high < low)
+    }
+
+    /// Whether a mask certainly leaves no token whose logit is above the least: every
+    /// token that may be is ruled out.
+    pub fn is_spent(&self, allowed: &TokenMask) -> bool {
+        let is_floor = self.tokens.iter().all(|(_, limits)| limits.low >= self.rest);
+        let is_out =
+            |(token, limits): &(u32, Limits)| limits.high <= self.rest || !allowed.allows(*token);
+        self.has_rest() && is_floor && self.tokens.iter().all(is_out)
     }
 }

@@ -64,5 +64,5 @@ pub use method::{
 };
 pub use numeric::{all_numbers, argmax, log_sum_exp, top_k};
 pub use pipeline::{Decoder, Pipeline};
-pub use sampling::{Sampler, SamplerOptions, gumbel};
+pub use sampling::{Sampler, SamplerOptions, TokenMask, gumbel};
 pub use sums::{ExitSums, LayerSums};

@@ -103,6 +103,29 @@ pub enum Error {
     #[error("the chat is empty: there is no message to render")]
     NoMessages,
 
+    /// A grammar that cannot be used.
+    #[error("the {what} cannot be used: {reason}")]
+    Grammar {
+        /// What it is: a JSON schema, a grammar, a regular expression.
+        what: &'static str,
+        /// Why not, with the place where that is known.
+        reason: String,
+    },
+
+    /// A text that cannot go on as its grammar wants.
+    #[error(
+        "the text cannot go on as the grammar wants: the model has no token for what must come, or a logit bias rules it out"
+    )]
+    GrammarStuck,
+
+    /// A grammar that takes too much work at some point of a text.
+    #[error("the grammar takes too much work to follow, make it simpler: {0}")]
+    GrammarTooComplex(String),
+
+    /// A vocabulary that grammars cannot be applied to.
+    #[error("no grammar can be applied to this model's vocabulary: {0}")]
+    GrammarVocabulary(String),
+
     /// The decoder was bound to a model of another shape.
     #[error("the method was bound to another model: bind it to this session's")]
     OtherModel,
@@ -119,7 +142,7 @@ impl Error {
             ),
             Error::Llama(luge_llama::Error::TokenOutOfRange { .. }) => true,
             Error::EmptyPrompt | Error::EmptyContinuation | Error::Merged => true,
-            Error::NoPosition { .. } | Error::NoToken { .. } => true,
+            Error::NoPosition { .. } | Error::NoToken { .. } | Error::Grammar { .. } => true,
             Error::TemplateRefuses { .. } | Error::NoMessages => true,
             _ => false,
         }

@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, SamplerOptions};
+use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, SamplerOptions, TokenMask};
 use luge_llama::Model;
 
+use crate::grammar::{Constraint, Grammar};
 use crate::lens::{Choice, Lens, LensPosition};
 use crate::session::ExitCounts;
 use crate::text::{Released, TextStream};
@@ -20,10 +21,18 @@ pub struct GenerateOptions {
     pub max_tokens: Option<usize>,
     /// Texts that end the generation; they are not part of the result.
     pub stop: Vec<String>,
-    /// Never choose a token that ends the text.
+    /// Never choose a token that ends the text. Where a grammar allows nothing more, it
+    /// ends all the same.
     pub ignore_eos: bool,
     /// Control tokens that are part of the text, by their names. Others have no text.
     pub shown_tokens: Vec<u32>,
+    /// What the text must keep to; `None` for nothing. A token that the grammar does
+    /// not allow has the logit −∞, whatever the method, penalties and biases make of
+    /// it. Where the method kept no other, the final layer decides among those allowed.
+    pub grammar: Option<Grammar>,
+    /// The text behind which the grammar begins to hold, as the mark between a model's
+    /// thoughts and its answer; `None` for from the beginning.
+    pub grammar_after: Option<String>,
     /// When to compute exits.
     pub exits: ExitPolicy,
 }
@@ -36,6 +45,8 @@ impl Default for GenerateOptions {
             stop: Vec::new(),
             ignore_eos: false,
             shown_tokens: Vec::new(),
+            grammar: None,
+            grammar_after: None,
             exits: ExitPolicy::Auto,
         }
     }
@@ -58,7 +69,7 @@ pub enum ExitPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The model ended the text.
+    /// The text is at its end: the model ended it, or its grammar allows no more.
     Eos,
     /// A stop string came up.
     Stop,
@@ -93,7 +104,7 @@ pub struct Completion {
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// The tokens, by number, where the final layer's logits would have led to
-    /// another: under the same penalties, filters and luck.
+    /// another: under the same grammar, penalties, filters and luck.
     pub changed: Vec<usize>,
     /// How many exits were computed.
     pub exits: ExitCounts,
@@ -112,6 +123,11 @@ pub struct Timings {
     pub decode: Duration,
     /// Generated tokens.
     pub tokens: usize,
+    /// Of the time to the first token, what it took to set up the grammar: to compile
+    /// it, and for a session's first one to read the model's vocabulary.
+    pub grammar_setup: Duration,
+    /// Of both times, what it took to follow the grammar.
+    pub grammar: Duration,
 }
 
 impl Timings {
@@ -127,8 +143,9 @@ impl Session {
     /// text as it comes.
     ///
     /// # Errors
-    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`], and
-    /// what the engine reports. An interruption is no error: the generation
+    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`],
+    /// [`Error::Grammar`] where the grammar names control tokens that the model does not
+    /// have, and what the engine reports. An interruption is no error: the generation
     /// then ends before its first token.
     pub fn generate<'a>(
         &'a mut self,
@@ -168,6 +185,17 @@ impl Session {
         let biased = options.sampler.logit_bias.iter().map(|(token, _)| token);
         prompt.iter().chain(biased).try_for_each(|&token| self.model().check_token(token))?;
 
+        let start = Instant::now();
+        let mut timings = Timings::default();
+        let constraint = match &options.grammar {
+            None => None,
+            Some(grammar) => {
+                let constraint = self.constraint(grammar)?;
+                timings.grammar_setup = start.elapsed();
+                Some(constraint)
+            }
+        };
+
         let mut sampler = options.sampler.clone();
         if options.ignore_eos {
             let all = 0..self.model().n_vocab() as u32;
@@ -175,9 +203,7 @@ impl Session {
             sampler.logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
         }
 
-        let start = Instant::now();
         let mut finished = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
-        let mut timings = Timings::default();
         // First, as finding out the graph takes room in the cache.
         self.rewind(before);
         match self.set_exits(plan).and_then(|()| self.fill(before)) {
@@ -194,6 +220,8 @@ impl Session {
             sampler: Sampler::new(sampler),
             shown_tokens: options.shown_tokens.clone(),
             policy: options.exits,
+            waiting: None,
+            constraint,
             max_tokens: options.max_tokens,
             history: prompt.to_vec(),
             prompt_length: prompt.len(),
@@ -209,6 +237,11 @@ impl Session {
             logits: Vec::new(),
             session: self,
         };
+        if let Some(mark) = &options.grammar_after {
+            let waiting =
+                |constraint| Waiting { constraint, mark: mark.clone().into(), seen: Vec::new() };
+            generation.waiting = generation.constraint.take().map(waiting);
+        }
         if generation.finished.is_none() {
             generation.compute(last)?;
         }
@@ -227,6 +260,8 @@ pub struct Generation<'a> {
     sampler: Sampler,
     shown_tokens: Vec<u32>,
     policy: ExitPolicy,
+    constraint: Option<Constraint>,
+    waiting: Option<Waiting>,
     max_tokens: Option<usize>,
     /// Prompt and generated tokens.
     history: Vec<u32>,
@@ -245,6 +280,14 @@ pub struct Generation<'a> {
     timings: Timings,
     /// Room for a position's logits.
     logits: Vec<f32>,
+}
+
+/// A grammar that holds from a mark on.
+struct Waiting {
+    constraint: Constraint,
+    mark: Vec<u8>,
+    /// The text so far, as far as it may begin the mark or have it.
+    seen: Vec<u8>,
 }
 
 impl Generation<'_> {
@@ -288,7 +331,8 @@ impl Generation<'_> {
     /// `None` before the first one, after an interruption, and without a lens.
     ///
     /// A piece of text that was held back brings no token: there, the last position is
-    /// seen again. Exits that were skipped are computed now.
+    /// seen again, and so it is at the end of a text that its grammar has ended. Exits
+    /// that were skipped are computed now.
     ///
     /// # Errors
     /// What the engine reports.
@@ -317,48 +361,78 @@ impl Generation<'_> {
         }
     }
 
-    /// The next token, and the one that the final layer would have chosen.
-    fn choose(&mut self) -> Result<(u32, u32), Error> {
+    /// The next token, and the one that the final layer would have chosen; `None` where
+    /// the text must end.
+    fn choose(&mut self) -> Result<Option<(u32, u32)>, Error> {
         let step = (self.history.len() - self.prompt_length) as u64;
+        let mask = match &mut self.constraint {
+            None => None,
+            Some(constraint) => {
+                let start = Instant::now();
+                let mask = constraint.allowed()?;
+                self.timings.grammar += start.elapsed();
+                match mask {
+                    Some(mask) => Some(mask),
+                    None => return Ok(None),
+                }
+            }
+        };
+        let allowed = mask.as_ref();
+        let Some(own) = self.own_choice(allowed, step)? else {
+            // The text may end here all the same.
+            let may_end = match &mut self.constraint {
+                Some(constraint) => constraint.may_end()?,
+                None => true,
+            };
+            return if may_end { Ok(None) } else { Err(Error::GrammarStuck) };
+        };
         if self.decoder.is_identity() {
-            let own = self.own_choice(step)?;
-            return Ok((own, own));
+            return Ok(Some((own, own)));
         }
-        if let Some(token) = self.decided(step) {
+        if let Some(token) = self.decided(allowed, own, step) {
             self.exits.skipped += self.decoder.plan().layers.len() as u64;
-            return Ok((token, self.own_choice(step)?));
+            return Ok(Some((token, own)));
         }
         let Generation { session, decoder, plan, exits, logits, .. } = self;
         session.decoded_logits(decoder, plan, 0, Purpose::Generate, exits, logits)?;
-        // Only a ban can rule out all that the method kept; others pay nothing.
-        let kept = self.sampler.has_bans().then(|| logits.clone());
-        let token = self.sampler.choose(logits, &self.history, step);
+        // Only a ban or a mask can rule out all that the method kept; others pay nothing.
+        let kept = (self.sampler.has_bans() || allowed.is_some()).then(|| logits.clone());
+        let token = self.sampler.choose_among(allowed, logits, &self.history, step);
         let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
-        let own = self.own_choice(step)?;
-        Ok((if none_left { own } else { token }, own))
+        Ok(Some((if none_left { own } else { token }, own)))
     }
 
-    /// The next token, where it is the same whatever the exits are.
-    fn decided(&self, step: u64) -> Option<u32> {
+    /// The next token, where it is the same whatever the exits are. `own` is what the
+    /// final layer alone would choose.
+    fn decided(&self, allowed: Option<&TokenMask>, own: u32, step: u64) -> Option<u32> {
         if self.policy == ExitPolicy::Always {
             return None;
         }
+        if allowed.is_some_and(|mask| mask.only().is_some()) {
+            return Some(own);
+        }
         let bounds = self.session.bounds(self.decoder, 0)?;
-        let token = self.sampler.decided(&bounds, &self.history, step)?;
+        if allowed.is_some_and(|mask| bounds.is_spent(mask)) {
+            return Some(own);
+        }
+        let token = self.sampler.decided_among(allowed, &bounds, &self.history, step)?;
         // A token that is not ruled out and that the method kept is left: this one.
-        let some_left = !self.sampler.has_bans() || bounds.is_above_another(token);
-        some_left.then_some(token)
+        let rules_out = self.sampler.has_bans() || allowed.is_some();
+        (!rules_out || bounds.is_above_another(token)).then_some(token)
     }
 
-    /// The token that the final layer alone would choose.
-    fn own_choice(&mut self, step: u64) -> Result<u32, Error> {
+    /// The token that the final layer alone would choose; `None` where bans, or the
+    /// model itself, leave none of those allowed.
+    fn own_choice(&mut self, allowed: Option<&TokenMask>, step: u64) -> Result<Option<u32>, Error> {
         let own = self.session.final_logits(0)?;
-        if self.sampler.is_argmax() {
-            return Ok(luge_decoding::argmax(own) as u32);
+        if allowed.is_none() && self.sampler.is_argmax() {
+            return Ok(Some(luge_decoding::argmax(own) as u32));
         }
         self.logits.clear();
         self.logits.extend_from_slice(own);
-        Ok(self.sampler.choose(&mut self.logits, &self.history, step))
+        let token = self.sampler.choose_among(allowed, &mut self.logits, &self.history, step);
+        let is_left = allowed.is_none() || self.logits[token as usize] > f32::NEG_INFINITY;
+        Ok(is_left.then_some(token))
     }
 
     /// Generates one token and releases the text that it makes final.
@@ -374,17 +448,31 @@ impl Generation<'_> {
         if self.finished.is_some() {
             return Ok(None);
         }
-        let (token, own) = self.choose()?;
+        let Some((token, own)) = self.choose()? else {
+            self.finished = Some(FinishReason::Eos);
+            return Ok(None);
+        };
         self.chosen = Some((token, own));
         if self.session.model().is_end(token) {
             self.finished = Some(FinishReason::Eos);
             return Ok(None);
         }
+        let is_complete = match &mut self.constraint {
+            Some(constraint) => {
+                let start = Instant::now();
+                let is_complete = constraint.accept(token)?;
+                self.timings.grammar += start.elapsed();
+                is_complete
+            }
+            None => false,
+        };
         self.history.push(token);
         if token != own {
             self.changed.push(generated);
         }
-        if Some(generated + 1) == self.max_tokens {
+        if is_complete {
+            self.finished = Some(FinishReason::Eos);
+        } else if Some(generated + 1) == self.max_tokens {
             self.finished = Some(FinishReason::Length);
         } else if self.history.len() > self.session.ctx_size() {
             self.finished = Some(FinishReason::Context);
@@ -392,6 +480,14 @@ impl Generation<'_> {
         let model = self.session.model();
         let is_shown = self.shown_tokens.contains(&token);
         let bytes = if is_shown { model.label(token) } else { model.piece(token) }?;
+        if let Some(mut waiting) = self.waiting.take() {
+            waiting.seen.extend_from_slice(&bytes);
+            if waiting.has_come() {
+                self.constraint = Some(waiting.constraint);
+            } else {
+                self.waiting = Some(waiting);
+            }
+        }
         let text = match self.stream.push(&bytes) {
             Released::Text(text) => text,
             Released::Stopped(text) => {
@@ -415,8 +511,21 @@ impl Generation<'_> {
     }
 }
 
+impl Waiting {
+    /// Whether the mark has come. Forgets what cannot be part of it.
+    fn has_come(&mut self) -> bool {
+        let length = self.mark.len();
+        if length == 0 || self.seen.windows(length).any(|window| window == self.mark) {
+            return true;
+        }
+        let behind = self.seen.len().saturating_sub(length - 1);
+        self.seen.drain(..behind);
+        false
+    }
+}
+
 /// Whether every token that a method kept, above its floor, has since been ruled
-/// out by a bias. Its logits then say nothing about those left, and the final
+/// out by a bias or a mask. Its logits then say nothing about those left, and the final
 /// layer decides.
 fn all_ruled_out(kept: &[f32], now: &[f32]) -> bool {
     let floor = kept.iter().copied().fold(f32::INFINITY, f32::min);

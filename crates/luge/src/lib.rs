@@ -33,6 +33,9 @@
 //! Exits are computed when a method asks for them and not before; a method that
 //! asks for none costs what ordinary decoding costs. Where the next token is the same
 //! whatever the exits are, they are not computed either ([`ExitPolicy`]).
+//!
+//! A [`Grammar`] holds what is generated to a JSON schema, to a grammar or to a regular
+//! expression, with any method.
 
 #[cfg(feature = "atlas")]
 pub mod builtin;
@@ -41,6 +44,7 @@ pub mod description;
 mod error;
 mod exits;
 mod generate;
+pub mod grammar;
 pub mod lens;
 pub mod presets;
 mod score;
@@ -53,6 +57,7 @@ pub use error::Error;
 pub use generate::{
     Completion, ExitPolicy, FinishReason, GenerateOptions, Generation, Piece, Timings,
 };
+pub use grammar::Grammar;
 pub use lens::{Candidate, Lens, LensOptions, LensPosition, Opinion};
 pub use luge_decoding::{
     Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,

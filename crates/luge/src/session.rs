@@ -10,6 +10,7 @@ use luge_llama::{Batch, CacheType, Context, ContextParams, ExitSpec, FlashAttent
 
 use crate::Error;
 use crate::exits::PositionExits;
+use crate::grammar::{Constraint, Grammar, Vocabulary};
 
 /// The context size where neither the user nor the model asks for less.
 const DEFAULT_CTX_SIZE: u32 = 4096;
@@ -66,6 +67,8 @@ pub struct Session {
     threads: u32,
     /// The final logits of a position, while a decoder works on a copy.
     final_logits: Vec<f32>,
+    /// The vocabulary as grammars see it, once there was one.
+    vocabulary: Option<Vocabulary>,
 }
 
 impl Session {
@@ -91,7 +94,14 @@ impl Session {
         )?;
         let interrupt = Arc::new(AtomicBool::new(false));
         context.set_interrupt(Arc::clone(&interrupt));
-        Ok(Session { context, cached: Vec::new(), interrupt, threads, final_logits: Vec::new() })
+        Ok(Session {
+            context,
+            cached: Vec::new(),
+            interrupt,
+            threads,
+            final_logits: Vec::new(),
+            vocabulary: None,
+        })
     }
 
     /// The model.
@@ -159,6 +169,18 @@ impl Session {
     /// [`Error::OtherModel`].
     pub(crate) fn check_decoder(&self, decoder: &Decoder) -> Result<(), Error> {
         if *decoder.shape() == self.shape() { Ok(()) } else { Err(Error::OtherModel) }
+    }
+
+    /// A grammar at the beginning of a text of this model's tokens.
+    ///
+    /// # Errors
+    /// [`Error::Grammar`] and [`Error::GrammarVocabulary`].
+    pub(crate) fn constraint(&mut self, grammar: &Grammar) -> Result<Constraint, Error> {
+        let vocabulary = match self.vocabulary.take() {
+            Some(vocabulary) => vocabulary,
+            None => Vocabulary::new(self.model())?,
+        };
+        self.vocabulary.insert(vocabulary).constraint(grammar)
     }
 
     /// Forgets the text in the KV cache: the next one is computed from its
@@ -277,5 +299,37 @@ impl Session {
         let count = if exits.asked() { &mut counts.evaluated } else { &mut counts.skipped };
         *count += decoder.plan().layers.len() as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use luge_llama::ModelParams;
+
+    use super::*;
+    use crate::{GenerateOptions, Grammar};
+
+    /// The trie is made for the first grammar, and kept for the next.
+    #[test]
+    fn the_vocabulary_is_read_where_there_is_a_grammar_and_once() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/parity/llama.gguf");
+        let model = Model::load(&file, &ModelParams::default()).unwrap();
+        let one = SessionOptions { threads: Some(1), ..SessionOptions::default() };
+        let mut session = Session::new(&model, &one).unwrap();
+        let sled = session.decoder(&"sled".parse().unwrap()).unwrap();
+        let mut run = |grammar: Option<&str>| {
+            let grammar = grammar.map(|text| Grammar::regex(text).unwrap());
+            let options =
+                GenerateOptions { grammar, max_tokens: Some(3), ..GenerateOptions::default() };
+            session.generate(&sled, &[5, 6], &options).unwrap().finish().unwrap();
+            session.vocabulary.as_ref().map(Vocabulary::trie)
+        };
+        assert_eq!(run(None), None);
+        let first = run(Some("[a-z]+"));
+        assert!(first.is_some());
+        assert_eq!(run(Some("[0-9]+")), first);
+        assert_eq!(run(None), first);
     }
 }

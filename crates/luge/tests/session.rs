@@ -360,7 +360,7 @@ fn the_flag_interrupts_a_generation_where_it_is() {
     // As long as it stands, nothing is generated.
     let completion = session.generate(&sled, &B, &endless()).unwrap().finish().unwrap();
     assert_eq!(completion.finish_reason, FinishReason::Interrupted);
-    assert_eq!(completion.tokens, [0u32; 0]);
+    assert!(completion.tokens.is_empty());
 
     flag.store(false, Ordering::Relaxed);
     let fresh = told(generate(&mut self::session("llama"), "sled", &A));
@@ -375,7 +375,7 @@ fn an_interruption_before_the_first_token_is_no_error() {
         session.interrupt().store(true, Ordering::Relaxed);
         let completion = session.generate(&decoder, &A, &endless()).unwrap().finish().unwrap();
         assert_eq!(completion.finish_reason, FinishReason::Interrupted, "{method}");
-        assert_eq!(completion.tokens, [0u32; 0], "{method}");
+        assert!(completion.tokens.is_empty(), "{method}");
     }
 }
 

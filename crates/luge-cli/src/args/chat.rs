@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ContextArgs, ExitArgs, Format, MethodArgs, ModelArgs, SamplingArgs};
+use super::{ContextArgs, ExitArgs, Format, GrammarArgs, MethodArgs, ModelArgs, SamplingArgs};
 
 #[derive(Debug, Args)]
 #[command(mut_arg("predict", |arg| arg.default_value("-1")))]
@@ -46,6 +46,8 @@ pub struct ChatArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub format: Format,
 
+    #[command(flatten)]
+    pub grammar: GrammarArgs,
     #[command(flatten)]
     pub exits: ExitArgs,
     #[command(flatten)]

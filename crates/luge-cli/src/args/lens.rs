@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ContextArgs, IdList, MethodArgs, ModelArgs, PromptArgs, SamplingArgs};
+use super::{ContextArgs, GrammarArgs, IdList, MethodArgs, ModelArgs, PromptArgs, SamplingArgs};
 
 #[derive(Debug, Args)]
 #[command(
@@ -56,6 +56,8 @@ pub struct LensArgs {
 
     #[command(flatten)]
     pub method: MethodArgs,
+    #[command(flatten)]
+    pub grammar: GrammarArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod chat;
 mod definition;
 mod examples;
 mod given;
+mod grammar;
 mod lens;
 mod method;
 mod model;
@@ -22,6 +23,7 @@ use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 pub use chat::ChatArgs;
 pub use definition::{default_of, definition, negation, visible, with_negations};
 pub use given::Given;
+pub use grammar::GrammarArgs;
 pub use lens::{LensArgs, LensFormat};
 pub use method::{MethodArgs, MethodParams, PRESET, PresetArg};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
@@ -114,6 +116,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub exits: ExitArgs,
     #[command(flatten)]
+    pub grammar: GrammarArgs,
+    #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
     pub context: ContextArgs,
@@ -180,6 +184,8 @@ pub struct CompareArgs {
 
     #[command(flatten)]
     pub exits: ExitArgs,
+    #[command(flatten)]
+    pub grammar: GrammarArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
@@ -272,12 +278,13 @@ pub fn report(error: &clap::Error) -> ExitCode {
 
 /// llama.cpp's short names of several letters, which no parser of single-letter
 /// flags takes, and their long names.
-const SHORT_NAMES: [(&str, &str); 5] = [
+const SHORT_NAMES: [(&str, &str); 6] = [
     ("-ngl", "--gpu-layers"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
     ("-fa", "--flash-attn"),
     ("-sys", "--system-prompt"),
+    ("-jf", "--json-schema"),
 ];
 
 /// The command line with long names in the place of llama.cpp's short ones.

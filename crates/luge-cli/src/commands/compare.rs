@@ -88,7 +88,7 @@ fn compare(
     let answers = answers(session, decoders, &prompt, &job.options)?;
     let mut is_interrupted = answers.iter().any(Answer::is_interrupted);
     if job.format == Format::Text {
-        print_answers(&answers)?;
+        print_answers(&answers, job.options.grammar.is_some())?;
     }
     let mut layers = None;
     if job.show_layers && !is_interrupted {
@@ -155,7 +155,7 @@ pub fn answer_in_columns(
         session.prepare(&decoder)?;
         decoders.push((name.as_str(), decoder));
     }
-    print_answers(&answers(session, &decoders, prompt, options)?)
+    print_answers(&answers(session, &decoders, prompt, options)?, options.grammar.is_some())
 }
 
 /// The answers of several methods, up to one that is interrupted.
@@ -178,14 +178,18 @@ fn answers<'a>(
 }
 
 /// In columns where the terminal is wide enough, otherwise one below the other.
-fn print_answers(answers: &[Answer<'_>]) -> Result<(), Failure> {
+fn print_answers(answers: &[Answer<'_>], has_grammar: bool) -> Result<(), Failure> {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::DynamicFullWidth)
         .set_header(answers.iter().map(|answer| format!("{HEADING}{}{HEADING:#}", answer.name)))
         .add_row(answers.iter().map(|answer| answer.shown.trim_matches('\n')))
-        .add_row(answers.iter().map(|answer| format!("{ASIDE}{}{ASIDE:#}", summary(answer))));
+        .add_row(
+            answers
+                .iter()
+                .map(|answer| format!("{ASIDE}{}{ASIDE:#}", summary(answer, has_grammar))),
+        );
     if !io::stdout().is_terminal() {
         table.set_width(100);
     }
@@ -199,20 +203,22 @@ fn print_answers(answers: &[Answer<'_>]) -> Result<(), Failure> {
         for answer in answers {
             writeln!(out, "{HEADING}{}{HEADING:#}", answer.name)?;
             writeln!(out, "{}", answer.shown.trim_matches('\n'))?;
-            writeln!(out, "{ASIDE}{}{ASIDE:#}\n", summary(answer))?;
+            writeln!(out, "{ASIDE}{}{ASIDE:#}\n", summary(answer, has_grammar))?;
         }
     }
     out.flush()?;
     Ok(())
 }
 
-fn summary(answer: &Answer<'_>) -> String {
+fn summary(answer: &Answer<'_>, has_grammar: bool) -> String {
     let completion = &answer.completion;
     let mut parts = vec![counted(completion.tokens.len(), "token")];
     if !completion.changed.is_empty() {
         parts.push(format!("{} changed", completion.changed.len()));
     }
     match completion.finish_reason {
+        // Or by its grammar.
+        FinishReason::Eos if has_grammar => parts.push("complete".to_owned()),
         FinishReason::Eos => parts.push("ended by the model".to_owned()),
         FinishReason::Stop => parts.push("stopped".to_owned()),
         FinishReason::Context => parts.push("context full".to_owned()),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use luge::{Completion, Decoder, FinishReason, Session};
 use serde::Serialize;
@@ -98,5 +99,13 @@ fn stream(
         completion.exits.evaluated,
         completion.exits.skipped,
     );
+    if job.options.grammar.is_some() {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        tracing::debug!(
+            "grammar set up in {:.1} ms, then {:.3} ms a token",
+            ms(timings.grammar_setup),
+            ms(timings.grammar) / timings.tokens.max(1) as f64,
+        );
+    }
     Ok(completion)
 }

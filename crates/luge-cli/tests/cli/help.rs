@@ -8,7 +8,8 @@ const FLAGS: &str = "-m -c --ctx-size -n -t --threads -ngl -s --seed --temp --to
                      --repeat-penalty --ignore-eos -ctk --cache-type-k -ctv --cache-type-v -fa \
                      --flash-attn --no-mmap --mlock --method --evolution-rate --evolution-scale \
                      --evolution-steps --evolution-temperature --evolution-lower-bound --layers \
-                     --exit-norm --relative-top --prompt-ids --format --show-changes";
+                     --exit-norm --relative-top --prompt-ids --format --show-changes --json-schema \
+                     --grammar";
 
 // The help says what is built in.
 #[cfg(feature = "atlas")]

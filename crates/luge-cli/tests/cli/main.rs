@@ -16,6 +16,7 @@ mod changes;
 mod chat;
 mod compare;
 mod gguf;
+mod grammar;
 mod help;
 #[path = "../../../luge-hub/tests/support/mod.rs"]
 mod hub;

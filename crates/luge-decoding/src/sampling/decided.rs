@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Sampler, filters, noise};
+use super::{Sampler, TokenMask, filters, noise};
 use crate::bounds::{Bounds, Limits};
 
 /// What the rounding of the two scores that are compared can come to, for each
@@ -21,6 +21,17 @@ impl Sampler {
     /// operations that `choose` applies to its logit. These never fall where the
     /// logit grows, so that the results are limits again.
     pub fn decided(&self, bounds: &Bounds, history: &[u32], step: u64) -> Option<u32> {
+        self.decided_among(None, bounds, history, step)
+    }
+
+    /// As [`Sampler::decided`] for [`Sampler::choose_among`].
+    pub fn decided_among(
+        &self,
+        allowed: Option<&TokenMask>,
+        bounds: &Bounds,
+        history: &[u32],
+        step: u64,
+    ) -> Option<u32> {
         let mut tokens: BTreeMap<u32, Limits> = bounds.tokens.iter().copied().collect();
         self.adjust(history, |token, adjusted| {
             if (token as usize) < bounds.vocab {
@@ -33,7 +44,14 @@ impl Sampler {
         if !tokens.values().all(in_order) {
             return None;
         }
-        let rest = (tokens.len() < bounds.vocab).then_some(bounds.rest);
+        let others = match allowed {
+            None => bounds.vocab,
+            Some(mask) => {
+                tokens.retain(|&token, _| mask.allows(token));
+                mask.count()
+            }
+        };
+        let rest = (tokens.len() < others).then_some(bounds.rest);
         if self.options.temperature == 0.0 {
             return certainly_best(&tokens, rest);
         }
@@ -99,5 +117,6 @@ fn certainly_best(tokens: &BTreeMap<u32, Limits>, rest: Option<f32>) -> Option<u
         other == token || limits.high < low || limits.high == low && token < other
     };
     let is_best = rest.is_none_or(|rest| rest < low) && tokens.iter().all(loses);
-    is_best.then_some(token)
+    // Of tokens that are all ruled out, none is the best.
+    (is_best && low > f32::NEG_INFINITY).then_some(token)
 }

@@ -1,7 +1,8 @@
 //! Choosing a token from logits: penalties, filters, seeded noise.
 //!
 //! Sampling comes after the method, whatever that is, in the usual order:
-//! penalties, logit bias, temperature, top-k, top-p, min-p. The token is then
+//! penalties, logit bias, a mask of tokens that may not be chosen if there is one,
+//! temperature, top-k, top-p, min-p. The token is then
 //! drawn by the Gumbel-max trick: of the tokens that are left, the one with
 //! the largest logit/temperature + noise, the noise a function of the seed, the
 //! step and the token ([`gumbel`]). That is a draw from their softmax. As the
@@ -10,9 +11,11 @@
 
 mod decided;
 mod filters;
+mod mask;
 mod noise;
 mod penalties;
 
+pub use mask::TokenMask;
 pub use noise::gumbel;
 
 use crate::numeric::{argmax, max};
@@ -102,11 +105,30 @@ impl Sampler {
     /// # Panics
     /// If `logits` is empty.
     pub fn choose(&self, logits: &mut [f32], history: &[u32], step: u64) -> u32 {
+        self.choose_among(None, logits, history, step)
+    }
+
+    /// As [`Sampler::choose`], among the tokens that a mask allows; the mask is written
+    /// into the logits too. Where no token is left that has a logit above −∞, the one
+    /// that comes back may be any.
+    ///
+    /// # Panics
+    /// If `logits` is empty.
+    pub fn choose_among(
+        &self,
+        allowed: Option<&TokenMask>,
+        logits: &mut [f32],
+        history: &[u32],
+        step: u64,
+    ) -> u32 {
         self.adjust(history, |token, adjusted| {
             if let Some(logit) = logits.get_mut(token as usize) {
                 *logit = adjusted(*logit);
             }
         });
+        if let Some(mask) = allowed {
+            mask.apply(logits);
+        }
         if self.options.temperature == 0.0 {
             return argmax(logits) as u32;
         }

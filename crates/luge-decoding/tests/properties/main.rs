@@ -4,6 +4,7 @@
 mod contrast_and_mixture;
 mod ground;
 mod looking;
+mod masks;
 mod models;
 mod pipelines;
 mod reference;
@@ -13,8 +14,9 @@ mod sled;
 mod text;
 
 use luge_decoding::{
-    Dola, Ensemble, Error, ExitLogits, Exits, LayerRange, LayerSelection, Method, ModelShape,
-    Params, Pipeline, Position, Purpose, Sampler, SamplerOptions, Sled, gumbel, layer_vote,
+    Bounds, Dola, Ensemble, Error, ExitLogits, Exits, LayerRange, LayerSelection, Limits, Method,
+    ModelShape, Params, Pipeline, Position, Purpose, Sampler, SamplerOptions, Sled, TokenMask,
+    gumbel, layer_vote,
 };
 use models::{Case, Noise, cases, dolas, ensembles, purposes, sleds, these, with};
 use proptest::collection::vec;

@@ -1,7 +1,7 @@
 //! What is known without the exits: limits of the logits, and the token where it
 //! follows from them.
 
-use luge_decoding::{Bounds, Greedy, Limits};
+use luge_decoding::Greedy;
 
 use super::models::Model;
 use super::sampling::sampling;
@@ -10,7 +10,7 @@ use super::*;
 /// A case, and how far one token of the final layer stands out: far enough, and no
 /// exit changes the choice.
 #[derive(Debug, Clone)]
-struct Sure {
+pub struct Sure {
     case: Case,
     lead: f32,
     token: usize,
@@ -18,7 +18,7 @@ struct Sure {
 
 impl Sure {
     /// The model, in steps of 1/1024.
-    fn model(&self) -> Model {
+    pub fn model(&self) -> Model {
         let mut model = self.case.model();
         let most = model.last.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         model.last[self.token] = most + self.lead;
@@ -36,7 +36,7 @@ fn sures() -> impl Strategy<Value = Sure> {
 
 /// A case, a pipeline of bounded methods that fits it, and whether the pipeline is
 /// one SLED of one step.
-fn bounded() -> impl Strategy<Value = (Sure, Vec<Sled>)> {
+pub fn bounded() -> impl Strategy<Value = (Sure, Vec<Sled>)> {
     let steps = |sled: Sled| {
         let (once, twice) = (Sled { steps: 1, ..sled.clone() }, Sled { steps: 2, ..sled.clone() });
         let plain = Sled { steps: 1, temperature: 1.0, ..sled.clone() };
@@ -49,7 +49,7 @@ fn bounded() -> impl Strategy<Value = (Sure, Vec<Sled>)> {
     })
 }
 
-fn pipeline(stages: &[Sled]) -> Pipeline {
+pub fn pipeline(stages: &[Sled]) -> Pipeline {
     let stages: Vec<_> = stages.iter().cloned().map(Settings::Sled).collect();
     literal::built(&stages)
 }
@@ -63,13 +63,13 @@ fn unanimous(model: &Model, token: u32) -> Model {
 
 /// The model itself, and the same final layer below exits that are all for one of
 /// its best tokens.
-fn opposed(model: &Model) -> Vec<Model> {
+pub fn opposed(model: &Model) -> Vec<Model> {
     let best = luge_decoding::top_k(&model.last, 6);
     let opposed = best.into_iter().map(|token| unanimous(model, token));
     std::iter::once(model.clone()).chain(opposed).collect()
 }
 
-fn bounds(model: &Model, pipeline: &Pipeline) -> Result<Option<Bounds>, Error> {
+pub fn bounds(model: &Model, pipeline: &Pipeline) -> Result<Option<Bounds>, Error> {
     Ok(pipeline.bind(&model.shape())?.bounds(&model.last))
 }
 
@@ -85,7 +85,7 @@ fn check_within(logits: &[f32], bounds: &Bounds) -> Checked {
 }
 
 /// Any sampling, and the best token.
-fn choices() -> impl Strategy<Value = SamplerOptions> {
+pub fn choices() -> impl Strategy<Value = SamplerOptions> {
     let temperature = prop_oneof![4 => Just(0.0f32), 3 => 0.01f32..2.0, 1 => 2.0f32..50.0];
     let far = (0u32..400, prop_oneof![-2000.0f32..2000.0, Just(f32::NEG_INFINITY)]);
     // Half of all have the filters off, which leaves most to the noise.
@@ -258,12 +258,12 @@ proptest! {
 /// Limits that no method need make: wide, narrow or none, beside a rest that may be
 /// far below or in between.
 #[derive(Debug, Clone)]
-struct Region {
-    bounds: Bounds,
+pub struct Region {
+    pub bounds: Bounds,
     seed: u64,
 }
 
-fn regions() -> impl Strategy<Value = Region> {
+pub fn regions() -> impl Strategy<Value = Region> {
     // Halves, so that limits meet and logits tie.
     let logit = || (-20i32..20).prop_map(|halves| halves as f32 / 2.0);
     let low = prop_oneof![
@@ -284,7 +284,7 @@ fn regions() -> impl Strategy<Value = Region> {
 
 impl Region {
     /// Logits within the limits: corners of the region, and points anywhere in it.
-    fn logits(&self) -> Vec<Vec<f32>> {
+    pub fn logits(&self) -> Vec<Vec<f32>> {
         let mut noise = Noise(self.seed);
         let count = self.bounds.tokens.len();
         let mut points = Vec::new();

@@ -118,7 +118,8 @@ impl Conversation {
 
     /// Asks a question: starts generating the answer and returns an iterator over its text.
     /// Question and answer become messages of the chat when it is finished
-    /// ([`Answer::finish`]); dropped before that, it leaves the chat as it was.
+    /// ([`Answer::finish`]); dropped before that, it leaves the chat as it was. A grammar
+    /// holds for the answer, and not for thoughts that the template opens in front of it.
     ///
     /// # Errors
     /// Those of [`ChatTemplate::tokens`] and of [`Session::generate`]:
@@ -136,6 +137,10 @@ impl Conversation {
         let reasoning = Reasoning::of(session.model(), &self.template);
         let splitter = Splitter::new(reasoning.as_ref(), &prompt.text);
         let mut options = options.clone();
+        if options.grammar.is_some() && options.grammar_after.is_none() {
+            let mark = reasoning.as_ref().and_then(|of| of.answer_mark(&prompt.text));
+            options.grammar_after = mark.map(str::to_owned);
+        }
         options.shown_tokens.extend(reasoning.into_iter().flat_map(|of| of.control_tokens));
         let generation = session.generate(decoder, &prompt.tokens, &options)?;
         Ok(Answer {

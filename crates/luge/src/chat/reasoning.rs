@@ -17,6 +17,8 @@ struct Format {
     close: &'static str,
     /// What stands around the answer.
     around: &'static [&'static str],
+    /// In front of the answer, where every answer has it.
+    begin: Option<&'static str>,
 }
 
 const FORMATS: &[Format] = &[
@@ -29,19 +31,21 @@ const FORMATS: &[Format] = &[
             "<|channel|>final<|message|>",
             "<|channel|>commentary<|message|>",
         ],
+        begin: Some("<|channel|>final<|message|>"),
     },
     // Command A
     Format {
         open: "<|START_THINKING|>",
         close: "<|END_THINKING|>",
         around: &["<|START_RESPONSE|>", "<|END_RESPONSE|>"],
+        begin: None,
     },
     // Magistral
-    Format { open: "[THINK]", close: "[/THINK]", around: &[] },
+    Format { open: "[THINK]", close: "[/THINK]", around: &[], begin: None },
     // Seed-OSS
-    Format { open: "<seed:think>", close: "</seed:think>", around: &[] },
+    Format { open: "<seed:think>", close: "</seed:think>", around: &[], begin: None },
     // DeepSeek, Qwen and most others
-    Format { open: "<think>", close: "</think>", around: &[] },
+    Format { open: "<think>", close: "</think>", around: &[], begin: None },
 ];
 
 /// How a model marks what it thinks.
@@ -70,6 +74,15 @@ impl Reasoning {
         control_tokens.sort_unstable();
         control_tokens.dedup();
         Some(Reasoning { format, control_tokens })
+    }
+}
+
+impl Reasoning {
+    /// The mark behind which an answer begins, where it does not do so at once: behind the
+    /// thoughts that `prompt` has opened, or that the family always opens.
+    pub(crate) fn answer_mark(&self, prompt: &str) -> Option<&'static str> {
+        let opened = prompt.trim_end().ends_with(self.format.open);
+        self.format.begin.or(opened.then_some(self.format.close))
     }
 }
 

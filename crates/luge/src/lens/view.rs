@@ -96,7 +96,8 @@ pub struct LensPosition {
     /// led to under the same penalties, filters and luck.
     pub before: Candidate,
     /// The method's choice likewise, with its probability in the method's output: 0
-    /// where a bias ruled out all that the method kept, and the final layer decided.
+    /// where a bias or a grammar ruled out all that the method kept, and the final layer
+    /// decided.
     pub after: Candidate,
     /// Where these two differ, how the one came to stand before the other.
     pub margins: Option<Margins>,

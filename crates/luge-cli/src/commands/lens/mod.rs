@@ -247,7 +247,8 @@ fn look(
             }
         }
         if generation.finish_reason() == Some(FinishReason::Eos) {
-            positions.extend(generation.look()?);
+            // Where a grammar ended the text, the last token has been seen.
+            positions.extend(generation.look()?.filter(|last| last.next.is_none()));
         }
         let completion = generation.finish()?;
         seen.generated = Some(Generated { completion, shown });
