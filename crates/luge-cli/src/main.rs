@@ -44,11 +44,11 @@ fn main() -> ExitCode {
         std::process::exit(1);
     });
     let result = match cli.command {
-        Command::Run(args) if resolve::is_chat(&args) => {
-            resolve::run_as_chat().and_then(commands::chat::run)
+        Command::Run(args) if resolve::chat::is_chat(&args) => {
+            resolve::chat::run_as_chat().and_then(commands::chat::run)
         }
         Command::Run(args) => resolve::run(args).and_then(commands::run::run),
-        Command::Chat(args) => resolve::chat(*args).and_then(commands::chat::run),
+        Command::Chat(args) => resolve::chat::chat(*args).and_then(commands::chat::run),
         Command::Score(args) => resolve::score(args).and_then(commands::score::run),
         Command::Compare(args) => resolve::compare(args).and_then(commands::compare::run),
         Command::Lens(args) => resolve::lens(args).and_then(commands::lens::run),

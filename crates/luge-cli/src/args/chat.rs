@@ -34,6 +34,19 @@ pub struct ChatArgs {
     pub no_history: bool,
 
     #[command(flatten)]
+    pub settings: ChatSettingArgs,
+
+    /// Output: text as it is decoded, or one JSON object for the answer to a given question
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub format: Format,
+    #[command(flatten)]
+    pub context: ContextArgs,
+}
+
+/// How questions are answered: what can be changed while a chat goes on.
+#[derive(Debug, Args)]
+pub struct ChatSettingArgs {
+    #[command(flatten)]
     pub method: MethodArgs,
 
     /// Do not show what a reasoning model thinks before it answers
@@ -42,9 +55,6 @@ pub struct ChatArgs {
     /// Mark each token where the method chose otherwise than the final layer
     #[arg(long, help_heading = "Output")]
     pub show_changes: bool,
-    /// Output: text as it is decoded, or one JSON object for the answer to a given question
-    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
-    pub format: Format,
 
     #[command(flatten)]
     pub grammar: GrammarArgs,
@@ -52,8 +62,6 @@ pub struct ChatArgs {
     pub exits: ExitArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
-    #[command(flatten)]
-    pub context: ContextArgs,
 }
 
 fn template_name(text: &str) -> Result<String, String> {

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
-pub use chat::ChatArgs;
+pub use chat::{ChatArgs, ChatSettingArgs};
 pub use definition::{default_of, definition, negation, visible, with_negations};
 pub use given::Given;
 pub use grammar::GrammarArgs;

@@ -20,7 +20,7 @@ use crate::args::Format;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::interrupt;
 use crate::output::{self, ASIDE, print_json};
-use crate::resolve::{self, ChatJob, ChatSettings, TemplateChoice};
+use crate::resolve::{ChatJob, ChatSettings, TemplateChoice, chat};
 use crate::settings::ChatSetting;
 use answer::Manner;
 use editor::{Line, Lines};
@@ -133,7 +133,7 @@ impl Chat {
         // A method that the model does not allow is better known before a question is typed.
         self.session.prepare(&self.decoder)?;
         interrupt::only_sets(self.session.interrupt());
-        let settings = resolve::chat_values(&[])?.into_iter().map(|setting| setting.name);
+        let settings = chat::values(&[])?.into_iter().map(|setting| setting.name);
         let settings = settings.chain(SWITCHES.map(str::to_owned)).collect();
         let methods = luge::METHODS.iter().map(|method| method.name.to_owned()).collect();
         let mut lines = Lines::new(settings, methods, remembers)?;
@@ -241,10 +241,10 @@ impl Chat {
             };
             switched.push((name.to_owned(), is_on));
         } else {
-            setting(name, resolve::chat_values(&overrides)?)?;
+            setting(name, chat::values(&overrides)?)?;
             overrides.push((name.to_owned(), value.to_owned()));
         }
-        let mut settings = resolve::chat_settings(&overrides)?;
+        let mut settings = chat::settings(&overrides)?;
         for (name, is_on) in &switched {
             if let Some(switch) = switch(&mut settings, name) {
                 *switch = *is_on;
@@ -265,7 +265,7 @@ impl Chat {
     fn show_settings(&mut self) -> Result<(), Failure> {
         aside(format_args!("method {:#}", self.decoder));
         let mut unset = Vec::new();
-        for setting in resolve::chat_values(&self.overrides)? {
+        for setting in chat::values(&self.overrides)? {
             match setting.value {
                 _ if setting.name == "method" => {}
                 Some(value) => aside(format_args!("{} {value}", setting.name)),
@@ -286,7 +286,7 @@ impl Chat {
             aside(format_args!("{name} {}", state(*switch)));
             return Ok(());
         }
-        let setting = setting(name, resolve::chat_values(&self.overrides)?)?;
+        let setting = setting(name, chat::values(&self.overrides)?)?;
         aside(format_args!("{name} {}", setting.value.as_deref().unwrap_or("is not set")));
         aside(format_args!("{}", setting.help));
         Ok(())
@@ -295,7 +295,7 @@ impl Chat {
     /// The last question under several methods.
     fn compare(&mut self, methods: Option<&str>) -> Result<(), Failure> {
         let (prompt, _) = self.conversation.last_exchange().ok_or_else(nothing_asked)?;
-        let methods = resolve::chat_methods(methods, &self.overrides)?;
+        let methods = chat::methods_of(methods, &self.overrides)?;
         compare::answer_in_columns(&mut self.session, &methods, prompt, &self.settings.options)
     }
 
