@@ -1,58 +1,79 @@
-//! Ctrl-C: whatever is at work says which flag it sets.
+//! Ctrl-C: whatever is at work says what comes of it.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use crate::failure::INTERRUPTED;
 use crate::output;
 
-/// What Ctrl-C sets now, and whether it ends the program where it has been pressed before.
-static FLAG: Mutex<Option<(Arc<AtomicBool>, bool)>> = Mutex::new(None);
+/// What Ctrl-C does.
+enum Pressed {
+    /// It sets this flag, and the second time ends the program.
+    Sets(Arc<AtomicBool>),
+    /// It sets this flag, however often.
+    OnlySets(Arc<AtomicBool>),
+    /// It ends the program, with a last word if there is one.
+    Ends(Option<&'static str>),
+}
+
+static PRESSED: Mutex<Pressed> = Mutex::new(Pressed::Ends(None));
+
+fn pressed() -> MutexGuard<'static, Pressed> {
+    PRESSED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// From now on, Ctrl-C sets this flag, and the second time ends the program.
 pub fn sets(flag: Arc<AtomicBool>) {
-    set(flag, true);
+    becomes(Pressed::Sets(flag));
 }
 
 /// From now on, Ctrl-C sets this flag, however often it is pressed.
 pub fn only_sets(flag: Arc<AtomicBool>) {
-    set(flag, false);
+    becomes(Pressed::OnlySets(flag));
 }
 
-fn set(flag: Arc<AtomicBool>, ends: bool) {
+/// From now on, Ctrl-C ends the program, with a last word if there is one.
+pub fn ends(word: Option<&'static str>) {
+    becomes(Pressed::Ends(word));
+}
+
+/// Does something during which Ctrl-C ends the program without a word, such as waiting
+/// for an answer.
+pub fn ends_during<T>(what: impl FnOnce() -> T) -> T {
+    let before = mem::replace(&mut *pressed(), Pressed::Ends(None));
+    let result = what();
+    *pressed() = before;
+    result
+}
+
+fn becomes(what: Pressed) {
     static HANDLER: Once = Once::new();
-    *FLAG.lock().unwrap_or_else(PoisonError::into_inner) = Some((flag, ends));
+    *pressed() = what;
     HANDLER.call_once(|| {
-        if let Err(error) = ctrlc::set_handler(pressed) {
+        if let Err(error) = ctrlc::set_handler(handle) {
             output::say(format_args!("Ctrl-C will end the program at once: {error}"));
         }
     });
 }
 
-/// Does something during which Ctrl-C ends the program at once, such as waiting for an
-/// answer.
-pub fn ends_during<T>(what: impl FnOnce() -> T) -> T {
-    let flag = FLAG.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let result = what();
-    *FLAG.lock().unwrap_or_else(PoisonError::into_inner) = flag;
-    result
-}
-
-fn pressed() {
+fn handle() {
     if output::is_paging() {
         return;
     }
-    let flag = FLAG.lock().unwrap_or_else(PoisonError::into_inner);
-    // The second time, whatever is still running does not listen.
-    let ends = match flag.as_ref() {
-        Some((flag, ends)) => flag.swap(true, Ordering::Relaxed) && *ends,
-        None => true,
+    let word = match &*pressed() {
+        Pressed::OnlySets(flag) => return flag.store(true, Ordering::Relaxed),
+        Pressed::Sets(flag) if !flag.swap(true, Ordering::Relaxed) => return,
+        // Whatever is still running does not listen.
+        Pressed::Sets(_) => None,
+        Pressed::Ends(word) => *word,
     };
-    if ends {
-        if output::is_watched() {
-            // The shell's prompt is to stand on a line of its own.
-            eprintln!();
-        }
-        std::process::exit(i32::from(INTERRUPTED));
+    if output::is_watched() {
+        // The shell's prompt is to stand on a line of its own.
+        eprintln!();
     }
+    if let Some(word) = word {
+        output::say(format_args!("{word}"));
+    }
+    std::process::exit(i32::from(INTERRUPTED));
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 #[cfg(feature = "atlas")]
@@ -206,31 +206,30 @@ pub fn ask(question: &str, usual: bool) -> Result<bool, Failure> {
     })
 }
 
-/// Models on their way, with Ctrl-C and a word about how far they are.
+/// Models on their way, with a word about how far they are.
 pub struct Fetching {
     pub hub: Hub,
-    stop: Arc<AtomicBool>,
     report: Report,
 }
 
+/// No one stops a download but Ctrl-C, and that ends the program: a download can be left
+/// at any moment, and the hub may just then be silent for long.
+static STOP: AtomicBool = AtomicBool::new(false);
+
 impl Fetching {
-    /// From now on Ctrl-C ends what is asked of the hub.
     pub fn begin(hub: Hub) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        interrupt::sets(Arc::clone(&stop));
-        Fetching { hub, stop, report: Report { bar: ProgressBar::hidden(), has_begun: false } }
+        interrupt::ends(None);
+        Fetching { hub, report: Report { bar: ProgressBar::hidden() } }
     }
 
     pub fn plan(&mut self, name: &HubName) -> Result<Plan, Failure> {
-        Ok(self.hub.plan(name, &mut self.report, &self.stop)?)
+        Ok(self.hub.plan(name, &mut self.report, &STOP)?)
     }
 
     pub fn fetch(&mut self, plan: &Plan) -> Result<PathBuf, Failure> {
-        let result = self.hub.fetch(plan, &mut self.report, &self.stop);
+        let result = self.hub.fetch(plan, &mut self.report, &STOP);
         self.report.bar.finish_and_clear();
-        if matches!(result, Err(Error::Interrupted)) && self.report.has_begun {
-            output::say(format_args!("what came is kept: the same command goes on from there"));
-        }
+        interrupt::ends(None);
         Ok(result?)
     }
 }
@@ -239,8 +238,6 @@ impl Fetching {
 /// beginning and one at the end.
 struct Report {
     bar: ProgressBar,
-    /// Whether there is something to go on from.
-    has_begun: bool,
 }
 
 impl Report {
@@ -254,7 +251,7 @@ impl Progress for Report {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Begin { file, size, done } => {
-                self.has_begun = true;
+                interrupt::ends(Some("what came is kept: the same command goes on from there"));
                 if output::is_watched() {
                     let style = ProgressStyle::with_template(
                         "{msg} {bar:24} {decimal_bytes} of {decimal_total_bytes}, \
@@ -264,6 +261,8 @@ impl Progress for Report {
                     self.bar =
                         ProgressBar::new(size).with_style(style).with_message(file.to_owned());
                     self.bar.set_position(done);
+                    // Also where nothing comes.
+                    self.bar.enable_steady_tick(Duration::from_millis(200));
                     // What was there before did not come this fast.
                     self.bar.reset_eta();
                 } else {

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -87,7 +87,7 @@ impl Hub {
     pub(crate) fn point_to(&self, name: &HubName, commit: &str) -> Result<(), Error> {
         let repo = match &name.revision {
             // A commit stays where it is.
-            Some(revision) if commit.starts_with(revision.as_str()) => return Ok(()),
+            Some(revision) if is_short_for(revision, commit) => return Ok(()),
             Some(revision) => {
                 Repo::with_revision(name.repo.clone(), hf_hub::RepoType::Model, revision.clone())
             }
@@ -162,7 +162,7 @@ impl Hub {
     }
 
     /// Why a model cannot be had offline, with what there is of its repository.
-    pub(crate) fn offline(&self, name: &HubName) -> Result<Error, Error> {
+    pub(crate) fn offline(&self, name: &HubName) -> Error {
         let models = self.cached_of(&name.repo);
         let (whole, broken): (Vec<_>, Vec<_>) =
             models.into_iter().partition(|model| model.group.is_whole());
@@ -170,17 +170,17 @@ impl Hub {
             (&name.file, broken.first())
             && (whole.is_empty() || model.name.to_string().eq_ignore_ascii_case(&name.to_string()))
         {
-            return Ok(Error::MissingParts {
+            return Error::MissingParts {
                 name: model.name.to_string(),
                 found: model.group.files.len(),
                 parts: model.group.parts,
                 hint: " on this machine, and luge is offline".to_owned(),
-            });
+            };
         }
         let there: Vec<String> = whole.iter().map(|model| model.name.to_string()).collect();
         let there: Vec<&str> = there.iter().map(String::as_str).collect();
         let name = name.to_string();
-        Ok(Error::Offline { hint: there_are(&nearest(&name, &there, 5)), name })
+        Error::Offline { hint: there_are(&nearest(&name, &there, 5)), name }
     }
 
     /// Finds what removing a model comes to: its links in one snapshot, and the contents
@@ -188,7 +188,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error::Ambiguous`] if the repository has several models and the name tells no
-    /// one of them; [`Error::NoEntry`] if it is not there.
+    /// one of them; [`Error::NotCached`] if it is not there.
     pub fn removal(&self, name: &HubName) -> Result<Removal, Error> {
         let repo = self.repo_folder(&name.repo);
         let snapshots = self.snapshots(name);
@@ -211,7 +211,7 @@ impl Hub {
             }
         }
         let Some((snapshot, group)) = found else {
-            let parts = parts(&repo);
+            let parts = parts(&repo, &self.locks_folder(&name.repo));
             if models.is_empty() && !parts.is_empty() {
                 let name = HubName { file: FileChoice::Default, ..name.clone() };
                 return Ok(Removal {
@@ -250,7 +250,7 @@ impl Hub {
         }
         let models_left = models.len() > 1;
         if !models_left && shared == 0 {
-            blobs.extend(parts(&repo));
+            blobs.extend(parts(&repo, &self.locks_folder(&name.repo)));
         }
         let file = group.choice(&snapshot.groups);
         let name = HubName { file, ..name.clone() };
@@ -269,10 +269,9 @@ impl Hub {
         match &name.revision {
             Some(revision) => {
                 let wanted = at(revision).unwrap_or_else(|| revision.clone());
-                // Seven digits of a commit are enough for git.
                 folders.retain(|folder| {
                     let commit = commit(folder).unwrap_or_default();
-                    commit == wanted || (wanted.len() >= 7 && commit.starts_with(&wanted))
+                    commit == wanted || is_short_for(&wanted, &commit)
                 });
             }
             None => {
@@ -342,6 +341,11 @@ impl Removal {
     }
 }
 
+/// Whether a revision is a commit, or the first digits of one: seven, as for git.
+fn is_short_for(revision: &str, commit: &str) -> bool {
+    revision.len() >= 7 && commit.starts_with(revision)
+}
+
 /// Removes the references that lead to a commit.
 fn remove_refs(folder: &Path, commit: &str) {
     let mut refs = Vec::new();
@@ -353,10 +357,17 @@ fn remove_refs(folder: &Path, commit: &str) {
     }
 }
 
-/// What interrupted downloads left in a repository's folder, with sizes in bytes.
-fn parts(repo: &Path) -> Vec<(PathBuf, u64)> {
+/// What interrupted downloads left in a repository's folder, with sizes in bytes. What is
+/// being fetched just now is no rest.
+fn parts(repo: &Path, locks: &Path) -> Vec<(PathBuf, u64)> {
+    let is_held = |path: &Path| {
+        let lock = path.file_stem().and_then(|etag| etag.to_str());
+        let lock = lock.and_then(|etag| File::open(locks.join(format!("{etag}.lock"))).ok());
+        lock.is_some_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    };
     entries(&repo.join("blobs"))
         .filter(|path| path.extension().is_some_and(|extension| extension == PART))
+        .filter(|path| !is_held(path))
         .map(|path| {
             let size = fs::metadata(&path).map_or(0, |data| data.len());
             (path, size)

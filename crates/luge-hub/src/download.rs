@@ -128,7 +128,7 @@ impl Hub {
         stop: &AtomicBool,
     ) -> Result<Plan, Error> {
         if self.settings.offline {
-            return Err(self.offline(name)?);
+            return Err(self.offline(name));
         }
         let info = self.info(name, progress, stop)?;
         let groups = groups(info.siblings.iter().map(|file| file.rfilename.as_str()));

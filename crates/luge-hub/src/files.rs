@@ -87,8 +87,18 @@ pub fn groups<'a>(files: impl IntoIterator<Item = &'a str>) -> Vec<FileGroup> {
     found.into_iter().map(group).collect()
 }
 
+/// Whether a path stays inside its repository, and shows as what it is. The hub tells the
+/// names, and files are written by them.
+pub fn is_inside(path: &str) -> bool {
+    let is_name = |part: &str| !matches!(part, "" | "." | "..");
+    path.split('/').all(is_name) && !path.contains(|c: char| c.is_control() || c == '\\')
+}
+
 /// Whether a file is a model that generates text, by its name.
 fn is_model(file: &str) -> bool {
+    if !is_inside(file) {
+        return false;
+    }
     let lower = file.to_ascii_lowercase();
     let Some(stem) = lower.strip_suffix(".gguf") else { return false };
     // Models are often named for the matrix that they were made with: those have a tag.
@@ -304,6 +314,13 @@ mod tests {
         assert_eq!(two[2].choice(&two), FileChoice::Tag("Q8_0".to_owned()));
         let one = groups(["a.gguf"]);
         assert_eq!(one[0].choice(&one), FileChoice::Default);
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_no_files_of_a_repository() {
+        let names =
+            ["../a.gguf", "/a.gguf", "a/../../b.gguf", "a\\b.gguf", "a\u{1b}[2J.gguf", "a//b.gguf"];
+        assert_eq!(groups(names), []);
     }
 
     #[test]

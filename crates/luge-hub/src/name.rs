@@ -16,8 +16,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
+
 use crate::Error;
 use crate::error::there_are;
+use crate::files::is_inside;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,8 +244,7 @@ impl HubName {
             (Some(tag), None) if is_word(&tag) => FileChoice::Tag(tag),
             (None, None) => FileChoice::Default,
             (None, Some(path)) => {
-                let is_inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-                if !is_inside || !path.to_ascii_lowercase().ends_with(".gguf") {
+                if !is_inside(&path) || !path.to_ascii_lowercase().ends_with(".gguf") {
                     return Err(format!("'{path}' is no GGUF file, and luge reads no others"));
                 }
                 FileChoice::Path(path)
@@ -276,7 +278,8 @@ fn address(rest: &str, is_address: bool) -> (Option<String>, Option<String>) {
             let (revision, path) = revision_and_path(behind);
             // What everyone has at the end of a pasted address means: the newest.
             let revision = Some(revision.to_owned()).filter(|revision| revision != "main");
-            (revision, path.map(|path| path.replace("%20", " ")))
+            let decoded = |path| percent_decode_str(path).decode_utf8_lossy().into_owned();
+            (revision, path.map(decoded))
         }
         None if is_address && rest == "tree" => (None, None),
         None => (None, Some(rest.to_owned())),
@@ -386,6 +389,7 @@ mod tests {
                 "org/name/a-Q4_0.gguf",
             ),
             ("https://huggingface.co/org/name/blob/dev/b/a.gguf", "org/name@dev/b/a.gguf"),
+            ("https://hf.co/org/name/blob/main/a%20b%2B.gguf", "org/name/a b+.gguf"),
         ];
         for (written, meant) in ways {
             assert_eq!(hub(written), meant, "{written}");
@@ -469,6 +473,22 @@ mod tests {
         assert_eq!(parsed("a").unwrap(), parsed("org/name:Q8_0").unwrap());
         assert!(parsed("x").unwrap_err().to_string().ends_with("itself: y → z → y"));
         assert!(parsed("s").unwrap_err().to_string().ends_with("itself: s → s"));
+    }
+
+    proptest::proptest! {
+        /// Whatever is written, a repository's name is shown as it can be written again.
+        #[test]
+        fn names_of_repositories_mean_what_they_show(
+            prefix in "(hf:|hf.co/|https://huggingface.co/)?(o/n)?",
+            text in "[a-z0-9A-Z/:@.#?%~ é-]{0,20}",
+            end in "(.gguf)?",
+        ) {
+            let text = format!("{prefix}{text}{end}");
+            if let Ok(Name::Hub(name)) = parsed(&text) {
+                let again = HubName::parse(&name.to_string(), false);
+                proptest::prop_assert_eq!(again, Ok(name));
+            }
+        }
     }
 
     #[test]

@@ -84,7 +84,11 @@ impl Settings {
             is_token.then(|| token.to_owned())
         };
         let endpoint = text("HF_ENDPOINT");
-        let endpoint = endpoint.as_deref().unwrap_or("https://huggingface.co");
+        let endpoint = endpoint.as_deref().unwrap_or("huggingface.co");
+        let endpoint = match endpoint.contains("://") {
+            true => endpoint.to_owned(),
+            false => format!("https://{endpoint}"),
+        };
         let ollama = path("OLLAMA_MODELS").map_or_else(
             || {
                 let user = home.map(|home| home.join(".ollama/models"));
@@ -172,6 +176,10 @@ mod tests {
         assert_eq!(
             (&*mirror.endpoint, mirror.host()),
             ("https://mirror.example/hf", "mirror.example")
+        );
+        assert_eq!(
+            settings(&[("HF_ENDPOINT", "mirror.example")]).endpoint,
+            "https://mirror.example"
         );
         let offline = |value: &str| settings(&[("HF_HUB_OFFLINE", value)]).offline;
         assert_eq!(["1", "true", "0", ""].map(offline), [true, true, false, false]);

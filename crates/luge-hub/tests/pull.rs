@@ -500,6 +500,12 @@ fn what_an_interrupted_download_left_can_be_removed() {
         setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Cut(1000));
     }
     setting.refused(&format!("{REPO}:Q8_0"));
+    // Not while it is being fetched.
+    let locks = setting.home.path().join("hub/.locks/models--org--tiny-GGUF");
+    let lock = fs::File::open(locks.join(&names_in(&locks)[0])).unwrap();
+    lock.lock().unwrap();
+    assert!(matches!(setting.hub().removal(&name(REPO)), Err(Error::NotCached { .. })));
+    lock.unlock().unwrap();
     let rest = setting.hub().removal(&name(REPO)).unwrap();
     assert!(rest.is_rest);
     assert_eq!(rest.remove().unwrap(), 1000);

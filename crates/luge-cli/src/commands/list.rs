@@ -15,6 +15,7 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::args::{Format, ListArgs};
+use crate::commands::cells::shown;
 use crate::commands::show::human_count;
 use crate::failure::Failure;
 use crate::output::{self, ASIDE, page, print_json};
@@ -162,7 +163,7 @@ const COLUMNS: [Column; 7] = [
     ("size", |_, about| human_bytes(about.bytes)),
     ("quantisation", |_, about| about.quantisation.clone()),
     ("parameters", |_, about| human_count(about.parameters)),
-    ("architecture", |_, about| about.architecture.clone()),
+    ("architecture", |_, about| shown(&about.architecture)),
     ("layers", |_, about| count(about.layers)),
     ("vocabulary", |_, about| count(about.vocab)),
 ];

@@ -90,7 +90,7 @@ pub fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
             print_json(&ShowObject { model: &source.name(), about: &about, presets, metadata })?;
         }
         (Format::Text, Some(metadata)) => {
-            let lines = metadata.into_iter().map(|(key, value)| (key, text(value)));
+            let lines = metadata.into_iter().map(|(key, value)| (shown(&key), text(value)));
             page(&aligned(&lines.collect::<Vec<_>>()))?;
         }
         (Format::Text, None) => page(&description(&source.name(), &about, &published))?,

@@ -297,6 +297,20 @@ fn a_download_shows_how_far_it_is() {
 }
 
 #[test]
+fn ctrl_c_leaves_a_download_at_once() {
+    let setting = Setting::new();
+    setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Halt(100_000));
+    let pull = setting.luge("pull org/tiny-GGUF:Q8_0").into_command();
+    let mut session = spawn_command(pull, Some(60_000)).unwrap();
+    session.exp_string("100.00 kB of").unwrap();
+    session.send_control('c').unwrap();
+    session.exp_string("luge: what came is kept").unwrap();
+    session.exp_eof().unwrap();
+    let status = session.process().wait().unwrap();
+    assert!(matches!(status, WaitStatus::Exited(_, 130)), "{status:?}");
+}
+
+#[test]
 fn removing_is_asked_about() {
     let setting = Setting::new();
     setting.luge("pull org/tiny-GGUF:Q8_0").outcome();
