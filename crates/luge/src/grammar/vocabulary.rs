@@ -74,7 +74,7 @@ fn word(model: &Model, token: u32) -> Result<Vec<u8>, Error> {
 }
 
 /// The trie of these words, some of which end a text.
-fn factory(words: &[Vec<u8>], ends: &[u32]) -> anyhow::Result<ParserFactory> {
+pub(super) fn factory(words: &[Vec<u8>], ends: &[u32]) -> anyhow::Result<ParserFactory> {
     let end = ends.first().copied().unwrap_or(INVALID_TOKEN);
     let mut trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, end), words);
     if !ends.is_empty() {
