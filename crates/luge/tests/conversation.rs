@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use luge::chat::{AnswerPiece, Conversation, Part, Reply};
 use luge::{
-    ChatTemplate, Decoder, Error, FinishReason, GenerateOptions, Message, ModelParams, Pipeline,
-    Session, SessionOptions,
+    ChatTemplate, Decoder, Error, ExitPolicy, FinishReason, GenerateOptions, Grammar, Message,
+    ModelParams, Pipeline, Session, SessionOptions,
 };
 
 const CAPITAL: &str = "What is the capital of British Columbia?";
@@ -218,6 +218,27 @@ fn thoughts_are_told_from_the_answer_and_kept_with_the_message() {
     let thought: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
     assert_eq!((reply.text.as_str(), reply.reasoning.as_deref()), ("", Some(thought.trim_end())));
     assert_eq!(chat.conversation.messages()[1].reasoning, reply.reasoning);
+}
+
+#[test]
+fn a_grammar_may_begin_behind_a_mark() {
+    let mut chat = chat(512);
+    chat.options.grammar = Some(Grammar::regex(" (Halifax|Regina)!").unwrap());
+    chat.options.grammar_after = Some("Columbia is".to_owned());
+    for (method, exits) in
+        [("greedy", ExitPolicy::Auto), ("sled", ExitPolicy::Auto), ("sled", ExitPolicy::Always)]
+    {
+        chat.decoder = chat.session.decoder(&method.parse::<Pipeline>().unwrap()).unwrap();
+        chat.options.exits = exits;
+        let reply = chat.ask(CAPITAL);
+        let city = reply.text.strip_prefix("The capital of British Columbia is");
+        assert!(matches!(city, Some(" Halifax!" | " Regina!")), "{method}: {}", reply.text);
+        assert_eq!(reply.completion.finish_reason, FinishReason::Eos);
+        chat.conversation.take_back();
+    }
+    // One that never comes leaves the text as it is.
+    chat.options.grammar_after = Some("</think>".to_owned());
+    assert_eq!(chat.ask(CAPITAL).text, "The capital of British Columbia is Victoria.");
 }
 
 #[test]

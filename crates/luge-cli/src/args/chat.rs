@@ -12,8 +12,8 @@ pub struct ChatArgs {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// A question: answered, and the chat is over. Without one, questions are typed; where
-    /// no one can type, all of standard input is the question
+    /// The one question to answer; without it, questions are typed, and where no one can
+    /// type, all of standard input is the question
     #[arg(value_name = "QUESTION", help_heading = "Chat")]
     pub question: Option<String>,
     /// What is to hold for the whole chat, such as 'Answer in one sentence.' [-sys]
@@ -26,7 +26,7 @@ pub struct ChatArgs {
     /// File with a chat template in Jinja to use instead
     #[arg(long, value_name = "FILE", conflicts_with = "chat_template", help_heading = "Chat")]
     pub chat_template_file: Option<PathBuf>,
-    /// Variables for the chat template, as a JSON object such as '{"enable_thinking": false}'
+    /// Variables for the chat template; a JSON object such as '{"enable_thinking": false}'
     #[arg(long, value_name = "JSON", help_heading = "Chat", value_parser = json_object)]
     pub chat_template_kwargs: Option<serde_json::Map<String, serde_json::Value>>,
     /// Do not keep what is typed for the next chat

@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_begins_behind_the_thoughts_that_are_opened() {
+        let think = format("<think>");
+        assert_eq!(think.answer_mark("<|assistant|><think>\n"), Some("</think>"));
+        assert_eq!(think.answer_mark("<|assistant|>"), None);
+        assert_eq!(think.answer_mark("<think>\n\n</think>\n\n"), None);
+        let oss = format("<|channel|>analysis<|message|>");
+        assert_eq!(oss.answer_mark("<|start|>assistant"), Some("<|channel|>final<|message|>"));
+    }
+
+    #[test]
     fn text_of_a_model_that_does_not_think_passes_as_it_is() {
         let mut splitter = Splitter::new(None, "<think>");
         assert_eq!(splitter.push(" <think>"), [(Part::Answer, " <think>".to_owned())]);
