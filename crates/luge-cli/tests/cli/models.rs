@@ -108,6 +108,28 @@ fn a_description_as_data() {
 
 #[cfg(feature = "atlas")]
 #[test]
+fn what_was_published_for_a_model_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("Llama-2-7b-hf.Q8_0.gguf");
+    fs::copy(model("llama"), &file).unwrap();
+    let text = bare_luge().flags("show").arg(&file).stdout();
+    let (_, section) = text.split_once("Published settings of SLED\n").unwrap();
+    assert!(
+        section.lines().any(|line| {
+            line.starts_with("truthfulqa ") && line.contains("evolution-rate 2.5, evolution-scale")
+        }),
+        "{text}"
+    );
+    let object = bare_luge().flags("show").arg(&file).json();
+    let presets = object["presets"].as_array().unwrap();
+    let row = presets.iter().find(|row| row["task"] == "truthfulqa").unwrap();
+    assert_eq!(row["evolution_rate"], 2.5);
+    // Of a model that no one published anything for, there is no word.
+    let text = bare_luge().flags("show").arg(model("llama")).stdout();
+    assert!(!text.contains("Published settings"), "{text}");
+}
+
+#[test]
 fn a_chat_template_is_printed_whole() {
     let template = bare_luge().flags("show atlas --template").stdout();
     assert_eq!(
