@@ -3,6 +3,7 @@
 #![cfg(feature = "atlas")]
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use luge::chat::{AnswerPiece, Conversation, Part, Reply};
 use luge::{
@@ -172,6 +173,45 @@ fn an_interrupted_answer_is_part_of_the_chat() {
     chat.ask("And of Ontario?");
     assert!(chat.last().0.starts_with(&[first.0, first.1].concat()));
     assert_eq!(chat.roles(), ["user", "assistant", "user", "assistant"]);
+}
+
+#[test]
+fn an_answer_that_has_not_begun_is_not_part_of_the_chat() {
+    let mut chat = chat(512);
+    chat.ask(CAPITAL);
+    let (before, last) = (chat.conversation.messages().to_vec(), chat.last());
+    let flag = chat.session.interrupt();
+    flag.store(true, Ordering::Relaxed);
+    let reply = chat.ask("And of Ontario?");
+    assert_eq!(reply.completion.finish_reason, FinishReason::Interrupted);
+    assert_eq!((chat.conversation.messages(), chat.last()), (&before[..], last));
+    flag.store(false, Ordering::Relaxed);
+    assert_eq!(chat.ask("And of Ontario?").text, "The capital of Ontario is Toronto.");
+}
+
+#[test]
+fn a_long_chat_is_cut_in_no_time() {
+    let mut chat = chat(128);
+    let said = [Message::user("And of Ontario?"), Message::assistant("It is Toronto. ".repeat(9))];
+    chat.conversation.set_messages(said.iter().cycle().take(4000).cloned().collect());
+    let start = Instant::now();
+    chat.ask(CAPITAL);
+    // Question by question, it takes several times that.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!((1999..2000).contains(&chat.conversation.forgotten()));
+}
+
+#[test]
+fn another_answer_keeps_to_the_grammar_where_the_last_one_did() {
+    let mut chat = chat(512);
+    let template = "<|user|>{{ messages[-1].content }}<|end|><|assistant|><think>{# </think> #}";
+    chat.conversation = Conversation::new(ChatTemplate::new(template).unwrap());
+    chat.options.max_tokens = Some(3);
+    chat.options.grammar = Some(Grammar::regex("x").unwrap());
+    assert_eq!(chat.conversation.last_options(&chat.options), chat.options);
+    chat.ask(CAPITAL);
+    let options = chat.conversation.last_options(&chat.options);
+    assert_eq!(options.grammar_after.as_deref(), Some("</think>"));
 }
 
 #[test]
