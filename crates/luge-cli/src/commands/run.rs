@@ -59,14 +59,14 @@ fn stream(
     let can_grow = session.model().positions().is_none_or(|most| ctx_size < most as usize);
     let mut generation = session.generate(decoder, prompt, &job.options)?;
     // As it is: a stream that drops colour would drop the model's own control
-    // characters too, and `marked` knows whether there is colour.
+    // characters from a pipe too, and `marked` knows whether there is colour.
     let mut out = io::stdout().lock();
     let mut result = Ok(());
     for piece in &mut generation {
         match piece {
             Ok(piece) => {
                 let changed = job.show_changes && piece.changed;
-                write!(out, "{}", marked(&piece.text, changed))?;
+                write!(out, "{}", marked(&output::for_stdout(&piece.text), changed))?;
                 out.flush()?;
             }
             // What was printed stays, on a line of its own.
