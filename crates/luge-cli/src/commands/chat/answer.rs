@@ -1,5 +1,6 @@
 //! An answer on the screen, as it comes.
 
+use std::fmt::Arguments;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -22,6 +23,16 @@ pub enum Manner {
     Typed,
 }
 
+impl Manner {
+    /// Says something beside the answer.
+    fn remark(self, message: Arguments<'_>) {
+        match self {
+            Manner::Plain => output::say(message),
+            Manner::Typed => aside(message),
+        }
+    }
+}
+
 /// Shows an answer to its end.
 pub fn show(
     mut answer: Answer<'_>,
@@ -31,7 +42,7 @@ pub fn show(
 ) -> Result<Reply, Failure> {
     let forgotten = answer.newly_forgotten();
     if forgotten > 0 {
-        aside(format_args!(
+        manner.remark(format_args!(
             "the context is full: the model no longer sees the {}",
             match forgotten {
                 1 => "oldest question".to_owned(),
@@ -58,9 +69,12 @@ pub fn show(
     let reply = answer.finish()?;
     let completion = &reply.completion;
     match completion.finish_reason {
-        FinishReason::Interrupted => aside(format_args!("interrupted")),
+        FinishReason::Interrupted if completion.tokens.is_empty() && manner == Manner::Typed => {
+            aside(format_args!("interrupted: the question is not part of the chat"));
+        }
+        FinishReason::Interrupted => manner.remark(format_args!("interrupted")),
         FinishReason::Context => {
-            aside(format_args!("the context is full: --ctx-size makes it larger"));
+            manner.remark(format_args!("the context is full: --ctx-size makes it larger"));
         }
         FinishReason::Length if manner == Manner::Typed => {
             let tokens = counted(completion.tokens.len(), "token");
@@ -69,7 +83,7 @@ pub fn show(
         FinishReason::Eos | FinishReason::Stop | FinishReason::Length => {}
     }
     if settings.show_changes {
-        aside(format_args!(
+        manner.remark(format_args!(
             "{} of {} chosen by {decoder} against the final layer",
             completion.changed.len(),
             counted(completion.tokens.len(), "token"),
@@ -110,6 +124,7 @@ impl Page {
         if let Some(waiting) = self.waiting.take() {
             waiting.finish_and_clear();
         }
+        let text = &output::for_stdout(text);
         let mut out = io::stdout().lock();
         if self.part != Some(part) {
             self.turn_to(part, &mut out)?;

@@ -41,7 +41,11 @@ struct ChatObject<'a> {
 pub fn run(job: ChatJob) -> Result<ExitCode, Failure> {
     let session = open(&job.model)?;
     let decoder = job.settings.method.decoder(&session)?;
-    let mut conversation = Conversation::new(template(session.model(), &job)?);
+    let template = template(session.model(), &job)?;
+    if let Some(system) = &job.system {
+        check_system(&template, system)?;
+    }
+    let mut conversation = Conversation::new(template);
     conversation.set_system(job.system.as_deref());
     let chat = Chat {
         session,
@@ -75,6 +79,31 @@ fn template(model: &Model, job: &ChatJob) -> Result<ChatTemplate, Failure> {
     }
     let variables = job.variables.iter();
     Ok(variables.fold(template, |template, (name, value)| template.with(name, value.clone())))
+}
+
+/// Whether a template has a place for the system's message. One that passes it over is
+/// spoken of.
+fn check_system(template: &ChatTemplate, system: &str) -> Result<(), Failure> {
+    let messages = [Message::system(system), Message::user("?")];
+    let with = template.render(&messages, &[], true);
+    let without = template.render(&messages[1..], &[], true);
+    match (with, without) {
+        (Ok(with), Ok(without)) if with == without && !system.trim().is_empty() => {
+            output::say(format_args!(
+                "the model's chat template leaves out what is to hold for the whole chat: say it \
+                 in the question"
+            ));
+            Ok(())
+        }
+        // What else is wrong comes up with the question.
+        (Ok(_), _) | (Err(_), Err(_)) => Ok(()),
+        (Err(error), Ok(_)) => {
+            let reason = Failure::from(error);
+            Err(Failure::Usage(format!(
+                "{reason}; what is to hold for the whole chat, say in the question"
+            )))
+        }
+    }
 }
 
 /// A chat under way.
@@ -137,8 +166,12 @@ impl Chat {
         let settings = settings.chain(SWITCHES.map(str::to_owned)).collect();
         let methods = luge::METHODS.iter().map(|method| method.name.to_owned()).collect();
         let mut lines = Lines::new(settings, methods, remembers)?;
-        aside(format_args!("{} with {}", self.name, self.decoder));
-        aside(format_args!("/? shows the commands; Ctrl-C stops an answer, Ctrl-D ends the chat"));
+        if !output::is_quiet() {
+            aside(format_args!("{} with {}", self.name, self.decoder));
+            aside(format_args!(
+                "/? shows the commands; Ctrl-C stops an answer, Ctrl-D ends the chat"
+            ));
+        }
         loop {
             let text = match lines.read()? {
                 Line::Text(text) => text,
@@ -168,6 +201,10 @@ impl Chat {
     }
 
     fn answer_typed(&mut self, question: Message) -> Result<Next, Failure> {
+        if self.settings.draws_seed {
+            // With the last one, a question put anew would have the same answer.
+            self.settings.options.sampler.seed = chat::drawn_seed();
+        }
         self.answer(question, Manner::Typed)?;
         Ok(Next::Question)
     }
@@ -191,11 +228,16 @@ impl Chat {
             Command::Set(Some((name, None))) => self.show_setting(name)?,
             Command::Set(Some((name, Some(value)))) => self.set(name, value)?,
             Command::System(None) => match self.system() {
-                Some(text) => aside(format_args!("{text}")),
+                Some(text) => aside(format_args!("{}", output::harmless(&text))),
                 None => aside(format_args!("nothing holds for the whole chat")),
             },
+            Command::System(Some("-")) => {
+                self.conversation.set_system(None);
+                aside(format_args!("nothing holds from the next question on"));
+            }
             Command::System(Some(text)) => {
-                self.conversation.set_system(Some(text).filter(|&text| text != "-"));
+                check_system(self.conversation.template(), text)?;
+                self.conversation.set_system(Some(text));
                 aside(format_args!("from the next question on"));
             }
             Command::Compare(methods) => self.compare(methods)?,
@@ -222,8 +264,10 @@ impl Chat {
     fn retry(&mut self) -> Result<Next, Failure> {
         let before = self.conversation.clone();
         let question = self.conversation.take_back().ok_or_else(nothing_asked)?;
+        let kept = self.conversation.messages().len();
         let result = self.answer_typed(question);
-        if result.is_err() {
+        // Without another answer, the one that was there stays.
+        if self.conversation.messages().len() == kept {
             self.conversation = before;
         }
         result
@@ -242,6 +286,7 @@ impl Chat {
             switched.push((name.to_owned(), is_on));
         } else {
             setting(name, chat::values(&overrides)?)?;
+            overrides.retain(|(of, _)| of != name);
             overrides.push((name.to_owned(), value.to_owned()));
         }
         let mut settings = chat::settings(&overrides)?;
@@ -294,14 +339,15 @@ impl Chat {
 
     /// The last question under several methods.
     fn compare(&mut self, methods: Option<&str>) -> Result<(), Failure> {
-        let (prompt, _) = self.conversation.last_exchange().ok_or_else(nothing_asked)?;
+        let (prompt, _) = last_exchange(&self.conversation)?;
         let methods = chat::methods_of(methods, &self.overrides)?;
-        compare::answer_in_columns(&mut self.session, &methods, prompt, &self.settings.options)
+        let options = self.conversation.last_options(&self.settings.options);
+        compare::answer_in_columns(&mut self.session, &methods, prompt, &options)
     }
 
     /// What the layers said in the last answer.
     fn look(&mut self, file: Option<&str>) -> Result<(), Failure> {
-        let (prompt, answer) = self.conversation.last_exchange().ok_or_else(nothing_asked)?;
+        let (prompt, answer) = last_exchange(&self.conversation)?;
         let text = [prompt, answer].concat();
         let positions = prompt.len() - 1..text.len();
         let file = file.map(expanded);
@@ -336,6 +382,9 @@ impl Chat {
 
     fn load(&mut self, name: &str) -> Result<(), Failure> {
         let messages = saved::read(&expanded(name))?;
+        // Messages that it refuses would stand in the way of every question.
+        let next = [messages.as_slice(), &[Message::user("?")]].concat();
+        self.conversation.template().render(&next, &[], true)?;
         let questions = messages.iter().filter(|message| message.role == "user").count();
         self.conversation.set_messages(messages);
         self.file = Some(name.to_owned());
@@ -375,6 +424,19 @@ fn setting(name: &str, all: Vec<ChatSetting>) -> Result<ChatSetting, Failure> {
 
 fn nothing_asked() -> Failure {
     Failure::Usage("nothing has been asked yet".to_owned())
+}
+
+/// The tokens of the last question and its answer.
+fn last_exchange(conversation: &Conversation) -> Result<(&[u32], &[u32]), Failure> {
+    conversation.last_exchange().ok_or_else(|| {
+        if conversation.messages().iter().all(|message| message.role != "user") {
+            return nothing_asked();
+        }
+        Failure::Usage(
+            "nothing has been asked since the chat was loaded: /retry puts its last question"
+                .to_owned(),
+        )
+    })
 }
 
 /// A path as typed, with `~` for the home folder.
