@@ -2,13 +2,14 @@
 
 #![cfg(feature = "atlas")]
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use luge::chat::{AnswerPiece, Conversation, Part, Reply};
 use luge::{
     ChatTemplate, Decoder, Error, ExitPolicy, FinishReason, GenerateOptions, Grammar, Message,
-    ModelParams, Pipeline, Session, SessionOptions,
+    Model, ModelParams, Pipeline, Session, SessionOptions,
 };
 
 const CAPITAL: &str = "What is the capital of British Columbia?";
@@ -187,6 +188,39 @@ fn an_answer_that_has_not_begun_is_not_part_of_the_chat() {
     assert_eq!((chat.conversation.messages(), chat.last()), (&before[..], last));
     flag.store(false, Ordering::Relaxed);
     assert_eq!(chat.ask("And of Ontario?").text, "The capital of Ontario is Toronto.");
+}
+
+#[test]
+fn sentencepiece_goes_on_behind_an_answer_as_in_the_whole_chat() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/parity/gemma2.gguf");
+    let model = Model::load(&file, &ModelParams::default()).unwrap();
+    let template =
+        "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}";
+    let template = ChatTemplate::new(template).unwrap().with_tokens_of(&model);
+    let mut chat = chat(512);
+    chat.session = Session::new(&model, &SessionOptions::default()).unwrap();
+    chat.decoder = chat.session.decoder(&"sled".parse::<Pipeline>().unwrap()).unwrap();
+    chat.conversation = Conversation::new(template);
+    chat.options.max_tokens = Some(6);
+    chat.ask("w1 w2");
+    let known = [chat.last().0, chat.last().1].concat();
+    for question in [" w3", "w4 é"] {
+        let known = [chat.last().0, chat.last().1].concat();
+        chat.ask(question);
+        assert!(chat.last().0.starts_with(&known));
+    }
+    let messages = chat.conversation.messages();
+    let asked = &messages[..messages.len() - 1];
+    let whole = chat.conversation.template().tokens(&model, asked, &[], true).unwrap();
+    let (prompt, _) = chat.last();
+    // However the answers would be cut into tokens, what is between them is the same.
+    let questions = |tokens: &[u32]| {
+        let parts = tokens.split(|&token| Some(token) == model.eos()).map(<[u32]>::to_vec);
+        parts.step_by(2).collect::<Vec<_>>()
+    };
+    assert_eq!(questions(&prompt), questions(&whole));
+    assert!(whole.starts_with(&known[..4]));
+    assert_eq!(prompt.iter().filter(|&&token| Some(token) == model.bos()).count(), 1);
 }
 
 #[test]

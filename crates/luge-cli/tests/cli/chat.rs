@@ -256,6 +256,8 @@ fn a_chat_is_saved_and_gone_on_with() {
     assert!(second.says("/system").contains("Be brief."));
     second.says("/clear");
     assert!(second.says(CAPITAL).contains("prompt 11 tokens"));
+    // It is another chat than the file's.
+    assert!(second.says(&format!("/save {}", file.display())).contains("/save! "));
     assert_eq!(second.end(), 0);
 
     let mut third = terminal("--method greedy -n 1");
@@ -414,7 +416,7 @@ fn a_template_without_a_place_for_the_system_says_what_to_do() {
     let text = "{% if messages[0].role == 'system' %}{{ raise_exception('No system here.') }}\
                 {% endif %}<|user|>{{ messages[-1].content }}<|end|><|assistant|>";
     fs::write(&file, text).unwrap();
-    let chat = || chat().flags("--no-history -n 4 --chat-template-file").arg(&file);
+    let chat = || chat().flags("--no-history -n 9 --chat-template-file").arg(&file);
     let refused = "the model's chat template refuses these messages: No system here; what is to \
                    hold for the whole chat, say in the question";
     assert_eq!(chat().flags("--system-prompt x").arg(CAPITAL).failure(2), refused);
@@ -426,6 +428,10 @@ fn a_template_without_a_place_for_the_system_says_what_to_do() {
     fs::write(&saved, "[{\"role\": \"system\", \"content\": \"x\"}]").unwrap();
     assert!(terminal.says(&format!("/load {}", saved.display())).contains("No system here"));
     assert!(terminal.says("And of Ontario?").contains("Ontario"));
+    fs::write(&saved, "[{\"role\": \"user\", \"content\": \"And of Ontario?\"}]").unwrap();
+    let said = terminal.says(&format!("/load {}", saved.display()));
+    assert!(said.contains("1 question, the last without an answer: /retry puts it"), "{said}");
+    assert!(terminal.says("/retry").contains("Toronto"));
     assert_eq!(terminal.end(), 0);
     let passed_over = self::chat().flags("-n 4 --system-prompt x").arg(CAPITAL).outcome();
     assert!(passed_over.stderr.contains("leaves out"), "{}", passed_over.stderr);
@@ -470,7 +476,9 @@ fn thoughts_are_shown_dimmed_or_not_at_all() {
     let object = thinking(folder.path()).arg(CAPITAL).json();
     assert_eq!(object["answer"], "");
     assert!(!object["reasoning"].as_str().unwrap().is_empty());
-    assert_eq!(thinking(folder.path()).arg(CAPITAL).outcome().stdout.trim(), "");
+    let piped = thinking(folder.path()).arg(CAPITAL).outcome();
+    assert_eq!(piped.stdout.trim(), "");
+    assert_eq!(piped.stderr, "luge: the model thought, and came to no answer\n");
 }
 
 #[test]

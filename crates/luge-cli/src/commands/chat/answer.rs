@@ -82,6 +82,10 @@ pub fn show(
         }
         FinishReason::Eos | FinishReason::Stop | FinishReason::Length => {}
     }
+    let is_over = completion.finish_reason != FinishReason::Interrupted;
+    if is_over && reply.text.is_empty() && reply.reasoning.is_some() {
+        manner.remark(format_args!("the model thought, and came to no answer"));
+    }
     if settings.show_changes {
         manner.remark(format_args!(
             "{} of {} chosen by {decoder} against the final layer",

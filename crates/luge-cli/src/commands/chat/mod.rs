@@ -134,23 +134,24 @@ impl Chat {
         let question = Message::user(question);
         let reply = match format {
             Format::Text => self.answer(question, Manner::Plain)?,
-            Format::Json => self
-                .conversation
-                .ask(&mut self.session, &self.decoder, question, &self.settings.options)?
-                .finish()?,
+            Format::Json => {
+                let options = &self.settings.options;
+                let answer =
+                    self.conversation.ask(&mut self.session, &self.decoder, question, options)?;
+                let prompt = answer.prompt().to_vec();
+                let reply = answer.finish()?;
+                print_json(&ChatObject {
+                    model: &self.name,
+                    method: &self.decoder,
+                    prompt_ids: &prompt,
+                    seed: options.sampler.seed,
+                    answer: &reply.text,
+                    reasoning: reply.reasoning.as_deref(),
+                    completion: CompletionObject::new(&reply.completion),
+                })?;
+                reply
+            }
         };
-        if format == Format::Json {
-            let (prompt, _) = self.conversation.last_exchange().unwrap_or_default();
-            print_json(&ChatObject {
-                model: &self.name,
-                method: &self.decoder,
-                prompt_ids: prompt,
-                seed: self.settings.options.sampler.seed,
-                answer: &reply.text,
-                reasoning: reply.reasoning.as_deref(),
-                completion: CompletionObject::new(&reply.completion),
-            })?;
-        }
         Ok(match reply.completion.finish_reason {
             FinishReason::Interrupted => ExitCode::from(INTERRUPTED),
             _ => ExitCode::SUCCESS,
@@ -247,6 +248,8 @@ impl Chat {
                 let system = self.system();
                 self.conversation.set_messages(Vec::new());
                 self.conversation.set_system(system.as_deref());
+                // The file has another chat.
+                self.file = None;
                 aside(format_args!("forgotten"));
             }
             Command::Save { file, replaces } => self.save(file, replaces)?,
@@ -382,13 +385,16 @@ impl Chat {
 
     fn load(&mut self, name: &str) -> Result<(), Failure> {
         let messages = saved::read(&expanded(name))?;
+        let is_open = messages.last().is_some_and(|message| message.role == "user");
         // Messages that it refuses would stand in the way of every question.
-        let next = [messages.as_slice(), &[Message::user("?")]].concat();
-        self.conversation.template().render(&next, &[], true)?;
+        let next = Some(Message::user("?")).filter(|_| !is_open);
+        let asked: Vec<Message> = messages.iter().cloned().chain(next).collect();
+        self.conversation.template().render(&asked, &[], true)?;
         let questions = messages.iter().filter(|message| message.role == "user").count();
         self.conversation.set_messages(messages);
         self.file = Some(name.to_owned());
-        aside(format_args!("{}", counted(questions, "question")));
+        let hint = if is_open { ", the last without an answer: /retry puts it" } else { "" };
+        aside(format_args!("{}{hint}", counted(questions, "question")));
         Ok(())
     }
 }
