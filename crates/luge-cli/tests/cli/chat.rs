@@ -193,6 +193,11 @@ fn an_answer_is_marked_retried_compared_and_looked_into() {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.to_lowercase().starts_with(start), "{name}");
     }
+    let file = folder.path().join("notes.txt");
+    fs::write(&file, "mine").unwrap();
+    let said = terminal.says(&format!("/lens {}", file.display()));
+    assert!(said.contains("give it a name in .html or .svg"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     assert_eq!(terminal.end(), 0);
 }
 

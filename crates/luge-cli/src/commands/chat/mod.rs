@@ -81,9 +81,9 @@ fn template(model: &Model, job: &ChatJob) -> Result<ChatTemplate, Failure> {
     Ok(variables.fold(template, |template, (name, value)| template.with(name, value.clone())))
 }
 
-/// Whether a template has a place for the system's message. One that passes it over is
-/// spoken of.
-fn check_system(template: &ChatTemplate, system: &str) -> Result<(), Failure> {
+/// Whether a template lets the model see a message of the system. One that leaves it out is
+/// spoken of, and one that refuses it an error.
+fn check_system(template: &ChatTemplate, system: &str) -> Result<bool, Failure> {
     let messages = [Message::system(system), Message::user("?")];
     let with = template.render(&messages, &[], true);
     let without = template.render(&messages[1..], &[], true);
@@ -93,10 +93,10 @@ fn check_system(template: &ChatTemplate, system: &str) -> Result<(), Failure> {
                 "the model's chat template leaves out what is to hold for the whole chat: say it \
                  in the question"
             ));
-            Ok(())
+            Ok(false)
         }
         // What else is wrong comes up with the question.
-        (Ok(_), _) | (Err(_), Err(_)) => Ok(()),
+        (Ok(_), _) | (Err(_), Err(_)) => Ok(true),
         (Err(error), Ok(_)) => {
             let reason = Failure::from(error);
             Err(Failure::Usage(format!(
@@ -237,9 +237,11 @@ impl Chat {
                 aside(format_args!("nothing holds from the next question on"));
             }
             Command::System(Some(text)) => {
-                check_system(self.conversation.template(), text)?;
+                let is_seen = check_system(self.conversation.template(), text)?;
                 self.conversation.set_system(Some(text));
-                aside(format_args!("from the next question on"));
+                if is_seen {
+                    aside(format_args!("from the next question on"));
+                }
             }
             Command::Compare(methods) => self.compare(methods)?,
             Command::Lens(file) => self.look(file)?,
@@ -351,6 +353,11 @@ impl Chat {
     /// What the layers said in the last answer.
     fn look(&mut self, file: Option<&str>) -> Result<(), Failure> {
         let (prompt, answer) = last_exchange(&self.conversation)?;
+        // Another name may be that of a file with something else in it.
+        if file.is_some_and(|name| !name.ends_with(".html") && !name.ends_with(".svg")) {
+            let what = "/lens writes a page or a picture: give it a name in .html or .svg";
+            return Err(Failure::Usage(what.to_owned()));
+        }
         let text = [prompt, answer].concat();
         let positions = prompt.len() - 1..text.len();
         let file = file.map(expanded);
@@ -374,7 +381,7 @@ impl Chat {
 
     fn save(&mut self, name: &str, replaces: bool) -> Result<(), Failure> {
         let path = expanded(name);
-        if path.exists() && !replaces && self.file.as_deref() != Some(name) {
+        if path.exists() && !path.is_dir() && !replaces && self.file.as_deref() != Some(name) {
             return Err(Failure::Usage(format!("'{name}' exists: /save! {name} replaces it")));
         }
         saved::write(&path, &self.name, &self.decoder, self.conversation.messages())?;
