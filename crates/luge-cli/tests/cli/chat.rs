@@ -513,6 +513,16 @@ fn a_model_without_a_template_gets_one_and_that_is_said() {
 }
 
 #[test]
+fn a_context_that_cannot_be_larger_is_not_asked_for() {
+    let full = |name: &str| {
+        let chat = luge("chat").model(model(name)).flags("-c 128 --ignore-eos w5");
+        chat.outcome().stderr.lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(full("llama"), "luge: the context is full: --ctx-size makes it larger");
+    assert_eq!(full("gpt2"), "luge: the context is full");
+}
+
+#[test]
 fn bad_templates_and_variables_are_answered_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let template = |text: &str| {

@@ -33,12 +33,13 @@ impl Manner {
     }
 }
 
-/// Shows an answer to its end.
+/// Shows an answer to its end. `can_grow` is whether a larger context can be had.
 pub fn show(
     mut answer: Answer<'_>,
     decoder: &Decoder,
     settings: &ChatSettings,
     manner: Manner,
+    can_grow: bool,
 ) -> Result<Reply, Failure> {
     let forgotten = answer.newly_forgotten();
     if forgotten > 0 {
@@ -74,7 +75,8 @@ pub fn show(
         }
         FinishReason::Interrupted => manner.remark(format_args!("interrupted")),
         FinishReason::Context => {
-            manner.remark(format_args!("the context is full: --ctx-size makes it larger"));
+            let hint = if can_grow { ": --ctx-size makes it larger" } else { "" };
+            manner.remark(format_args!("the context is full{hint}"));
         }
         FinishReason::Length if manner == Manner::Typed => {
             let tokens = counted(completion.tokens.len(), "token");

@@ -15,7 +15,7 @@ use luge::chat::{Conversation, Reply, Source};
 use luge::{ChatTemplate, Decoder, FinishReason, Message, Model, Session};
 use serde::Serialize;
 
-use super::{CompletionObject, compare, counted, lens, open};
+use super::{CompletionObject, can_grow, compare, counted, lens, open};
 use crate::args::Format;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::interrupt;
@@ -211,13 +211,14 @@ impl Chat {
     }
 
     fn answer(&mut self, question: Message, manner: Manner) -> Result<Reply, Failure> {
+        let can_grow = can_grow(&self.session);
         let answer = self.conversation.ask(
             &mut self.session,
             &self.decoder,
             question,
             &self.settings.options,
         )?;
-        answer::show(answer, &self.decoder, &self.settings, manner)
+        answer::show(answer, &self.decoder, &self.settings, manner, can_grow)
     }
 
     fn carry_out(&mut self, command: Command<'_>) -> Result<Next, Failure> {
