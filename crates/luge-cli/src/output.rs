@@ -1,5 +1,6 @@
 //! Standard output and standard error: colour, marks, JSON.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{self, IsTerminal, Write};
 use std::process::{Child, Command, Stdio};
@@ -70,7 +71,7 @@ pub fn set_up(color: ColorChoice, verbose: u8, quiet: bool) {
 /// Says something on standard error, in one line behind the program's name, unless
 /// nothing is to be said. If no one listens there, so be it.
 pub fn say(message: Arguments<'_>) {
-    if !QUIET.load(Ordering::Relaxed) {
+    if !is_quiet() {
         complain(message);
     }
 }
@@ -80,6 +81,28 @@ pub fn complain(message: Arguments<'_>) {
     let _ = writeln!(anstream::stderr().lock(), "luge: {message}");
 }
 
+/// Whether nothing is to be said but what went wrong.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// A text that others have written, for a terminal: without the control characters that
+/// could clear it, rename it or write over what is there.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let is_bad = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(is_bad) {
+        return Cow::Borrowed(text);
+    }
+    // A carriage return is part of some line breaks, and needs no sign.
+    let shown = text.chars().filter(|&c| c != '\r');
+    shown.map(|c| if is_bad(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Text for standard output: as it is, but for a terminal's own good.
+pub fn for_stdout(text: &str) -> Cow<'_, str> {
+    if io::stdout().is_terminal() { harmless(text) } else { Cow::Borrowed(text) }
+}
+
 /// Whether standard output shows colour.
 pub fn has_color() -> bool {
     anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
@@ -87,7 +110,7 @@ pub fn has_color() -> bool {
 
 /// Whether there is someone to show progress to: standard error is a terminal.
 pub fn is_watched() -> bool {
-    io::stderr().is_terminal() && !QUIET.load(Ordering::Relaxed)
+    io::stderr().is_terminal() && !is_quiet()
 }
 
 /// The columns of the terminal that standard output is, or 100.

@@ -143,6 +143,12 @@ impl Model {
         u32::try_from(unsafe { sys::llama_vocab_bos(self.vocab()) }).ok()
     }
 
+    /// Whether the model expects the beginning-of-text token in front of a text.
+    pub fn adds_bos(&self) -> bool {
+        // SAFETY: the vocabulary is live.
+        unsafe { sys::llama_vocab_get_add_bos(self.vocab()) }
+    }
+
     /// The end-of-text token, if there is one.
     pub fn eos(&self) -> Option<u32> {
         // SAFETY: the vocabulary is live; −1 means none.

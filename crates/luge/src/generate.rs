@@ -31,7 +31,7 @@ pub struct GenerateOptions {
     /// it. Where the method kept no other, the final layer decides among those allowed.
     pub grammar: Option<Grammar>,
     /// The text behind which the grammar begins to hold, as the mark between a model's
-    /// thoughts and its answer; `None` for from the beginning.
+    /// thoughts and its answer: from the next token on. `None` for from the beginning.
     pub grammar_after: Option<String>,
     /// When to compute exits.
     pub exits: ExitPolicy,

@@ -214,6 +214,20 @@ fn tokens_are_those_of_the_text() {
 }
 
 #[test]
+fn fallbacks_begin_as_the_model_expects_it() {
+    for (name, begins) in [("models/atlas/atlas", true), ("testdata/parity/llama", false)] {
+        let model = load(&root().join(format!("{name}.gguf")));
+        assert_eq!(model.adds_bos(), begins, "{name}");
+        let bos = String::from_utf8(model.label(model.bos().unwrap()).unwrap()).unwrap();
+        for fallback in ["chatml", "phi3"] {
+            let template = ChatTemplate::fallback(fallback).unwrap().with_tokens_of(&model);
+            let text = template.render(&[Message::user("Hi")], &[], true).unwrap();
+            assert_eq!(text.starts_with(&bos), begins, "{name}: {text}");
+        }
+    }
+}
+
+#[test]
 fn fallbacks_render() {
     let messages = [Message::system("Be brief."), Message::user("Hi"), Message::assistant("Ho")];
     for (name, expected) in [

@@ -2,12 +2,14 @@
 
 #![cfg(feature = "atlas")]
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use luge::chat::{AnswerPiece, Conversation, Part, Reply};
 use luge::{
     ChatTemplate, Decoder, Error, ExitPolicy, FinishReason, GenerateOptions, Grammar, Message,
-    ModelParams, Pipeline, Session, SessionOptions,
+    Model, ModelParams, Pipeline, Session, SessionOptions,
 };
 
 const CAPITAL: &str = "What is the capital of British Columbia?";
@@ -172,6 +174,78 @@ fn an_interrupted_answer_is_part_of_the_chat() {
     chat.ask("And of Ontario?");
     assert!(chat.last().0.starts_with(&[first.0, first.1].concat()));
     assert_eq!(chat.roles(), ["user", "assistant", "user", "assistant"]);
+}
+
+#[test]
+fn an_answer_that_has_not_begun_is_not_part_of_the_chat() {
+    let mut chat = chat(512);
+    chat.ask(CAPITAL);
+    let (before, last) = (chat.conversation.messages().to_vec(), chat.last());
+    let flag = chat.session.interrupt();
+    flag.store(true, Ordering::Relaxed);
+    let reply = chat.ask("And of Ontario?");
+    assert_eq!(reply.completion.finish_reason, FinishReason::Interrupted);
+    assert_eq!((chat.conversation.messages(), chat.last()), (&before[..], last));
+    flag.store(false, Ordering::Relaxed);
+    assert_eq!(chat.ask("And of Ontario?").text, "The capital of Ontario is Toronto.");
+}
+
+#[test]
+fn sentencepiece_goes_on_behind_an_answer_as_in_the_whole_chat() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/parity/gemma2.gguf");
+    let model = Model::load(&file, &ModelParams::default()).unwrap();
+    let template =
+        "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}";
+    let template = ChatTemplate::new(template).unwrap().with_tokens_of(&model);
+    let mut chat = chat(512);
+    chat.session = Session::new(&model, &SessionOptions::default()).unwrap();
+    chat.decoder = chat.session.decoder(&"sled".parse::<Pipeline>().unwrap()).unwrap();
+    chat.conversation = Conversation::new(template);
+    chat.options.max_tokens = Some(6);
+    chat.ask("w1 w2");
+    let known = [chat.last().0, chat.last().1].concat();
+    for question in [" w3", "w4 é"] {
+        let known = [chat.last().0, chat.last().1].concat();
+        chat.ask(question);
+        assert!(chat.last().0.starts_with(&known));
+    }
+    let messages = chat.conversation.messages();
+    let asked = &messages[..messages.len() - 1];
+    let whole = chat.conversation.template().tokens(&model, asked, &[], true).unwrap();
+    let (prompt, _) = chat.last();
+    // However the answers would be cut into tokens, what is between them is the same.
+    let questions = |tokens: &[u32]| {
+        let parts = tokens.split(|&token| Some(token) == model.eos()).map(<[u32]>::to_vec);
+        parts.step_by(2).collect::<Vec<_>>()
+    };
+    assert_eq!(questions(&prompt), questions(&whole));
+    assert!(whole.starts_with(&known[..4]));
+    assert_eq!(prompt.iter().filter(|&&token| Some(token) == model.bos()).count(), 1);
+}
+
+#[test]
+fn a_long_chat_is_cut_in_no_time() {
+    let mut chat = chat(128);
+    let said = [Message::user("And of Ontario?"), Message::assistant("It is Toronto. ".repeat(9))];
+    chat.conversation.set_messages(said.iter().cycle().take(4000).cloned().collect());
+    let start = Instant::now();
+    chat.ask(CAPITAL);
+    // Question by question, it takes several times that.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!((1999..2000).contains(&chat.conversation.forgotten()));
+}
+
+#[test]
+fn another_answer_keeps_to_the_grammar_where_the_last_one_did() {
+    let mut chat = chat(512);
+    let template = "<|user|>{{ messages[-1].content }}<|end|><|assistant|><think>{# </think> #}";
+    chat.conversation = Conversation::new(ChatTemplate::new(template).unwrap());
+    chat.options.max_tokens = Some(3);
+    chat.options.grammar = Some(Grammar::regex("x").unwrap());
+    assert_eq!(chat.conversation.last_options(&chat.options), chat.options);
+    chat.ask(CAPITAL);
+    let options = chat.conversation.last_options(&chat.options);
+    assert_eq!(options.grammar_after.as_deref(), Some("</think>"));
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn answer<'a>(
     let mut shown = String::new();
     while let Some(piece) = generation.next() {
         let piece = piece?;
-        shown.push_str(&marked(&piece.text, piece.changed));
+        shown.push_str(&marked(&output::for_stdout(&piece.text), piece.changed));
         progress.set_message(format!("{name}: {}", counted(generation.tokens().len(), "token")));
     }
     let completion = generation.finish()?;

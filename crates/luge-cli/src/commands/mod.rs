@@ -62,6 +62,12 @@ fn tokens(session: &Session, prompt: &Prompt) -> Result<Vec<u32>, Failure> {
     }
 }
 
+/// Whether a larger context can be had: a model with learned positions has no more than
+/// those.
+fn can_grow(session: &Session) -> bool {
+    session.model().positions().is_none_or(|most| session.ctx_size() < most as usize)
+}
+
 /// "1 token", "2 tokens".
 fn counted(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }

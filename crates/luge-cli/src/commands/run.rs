@@ -7,7 +7,7 @@ use std::time::Duration;
 use luge::{Completion, Decoder, FinishReason, Session};
 use serde::Serialize;
 
-use super::{CompletionObject, counted, session, tokens};
+use super::{CompletionObject, can_grow, counted, session, tokens};
 use crate::args::Format;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::output::{self, marked, print_json};
@@ -54,19 +54,17 @@ fn stream(
     prompt: &[u32],
     job: &RunJob,
 ) -> Result<Completion, Failure> {
-    let ctx_size = session.ctx_size();
-    // A model with learned positions has no more than those.
-    let can_grow = session.model().positions().is_none_or(|most| ctx_size < most as usize);
+    let (ctx_size, can_grow) = (session.ctx_size(), can_grow(session));
     let mut generation = session.generate(decoder, prompt, &job.options)?;
     // As it is: a stream that drops colour would drop the model's own control
-    // characters too, and `marked` knows whether there is colour.
+    // characters from a pipe too, and `marked` knows whether there is colour.
     let mut out = io::stdout().lock();
     let mut result = Ok(());
     for piece in &mut generation {
         match piece {
             Ok(piece) => {
                 let changed = job.show_changes && piece.changed;
-                write!(out, "{}", marked(&piece.text, changed))?;
+                write!(out, "{}", marked(&output::for_stdout(&piece.text), changed))?;
                 out.flush()?;
             }
             // What was printed stays, on a line of its own.

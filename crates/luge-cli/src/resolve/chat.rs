@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 
 use luge::{ExitForm, GenerateOptions, METHODS};
 
+pub use super::drawn_seed;
 use super::method::{Method, methods, named_methods};
 use super::prompt::stdin_text;
 use super::{ModelJob, grammar, model, options};
@@ -42,6 +43,8 @@ pub struct ChatSettings {
     /// How exits are read for a method that reads none.
     pub form: ExitForm,
     pub options: GenerateOptions,
+    /// Whether the seed is one by chance: each answer of a chat then has another.
+    pub draws_seed: bool,
     pub show_changes: bool,
     pub hide_thinking: bool,
 }
@@ -96,6 +99,7 @@ impl ChatSettingArgs {
         let params = &self.method.params;
         Ok(ChatSettings {
             form: params.values.exit_form()?,
+            draws_seed: self.sampling.seed < 0,
             method: methods(&[&self.method.method], params, also)?.remove(0),
             options: GenerateOptions {
                 grammar: grammar::grammar(self.grammar)?,

@@ -258,6 +258,11 @@ fn options(args: SamplingArgs, exits: &ExitArgs) -> GenerateOptions {
     GenerateOptions { exits, ..sampling(args) }
 }
 
+/// A seed by chance: 32 bits, which are enough, and exact in every JSON reader.
+pub fn drawn_seed() -> u64 {
+    RandomState::new().hash_one(0) >> 32
+}
+
 fn sampling(args: SamplingArgs) -> GenerateOptions {
     let filters = [
         ("--top-k", args.given.has("top_k")),
@@ -279,8 +284,7 @@ fn sampling(args: SamplingArgs) -> GenerateOptions {
             frequency_penalty: args.frequency_penalty,
             presence_penalty: args.presence_penalty,
             logit_bias: args.logit_bias.iter().map(|bias| (bias.token, bias.bias)).collect(),
-            // 32 random bits: enough, and exact in every JSON reader.
-            seed: u64::try_from(args.seed).unwrap_or_else(|_| RandomState::new().hash_one(0) >> 32),
+            seed: u64::try_from(args.seed).unwrap_or_else(|_| drawn_seed()),
         },
         max_tokens: usize::try_from(args.predict).ok(),
         stop: args.stop,

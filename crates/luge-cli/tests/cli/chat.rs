@@ -193,6 +193,11 @@ fn an_answer_is_marked_retried_compared_and_looked_into() {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.to_lowercase().starts_with(start), "{name}");
     }
+    let file = folder.path().join("notes.txt");
+    fs::write(&file, "mine").unwrap();
+    let said = terminal.says(&format!("/lens {}", file.display()));
+    assert!(said.contains("give it a name in .html or .svg"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     assert_eq!(terminal.end(), 0);
 }
 
@@ -247,11 +252,17 @@ fn a_chat_is_saved_and_gone_on_with() {
 
     let mut second = terminal("--method greedy -v");
     assert!(second.says(&format!("/load {}", file.display())).contains("1 question"));
+    for command in ["/compare", "/lens"] {
+        let said = second.says(command);
+        assert!(said.contains("nothing has been asked since the chat was loaded"), "{said}");
+    }
     let answer = second.says("And of Ontario?");
     assert!(answer.contains("Toronto") && answer.contains("prompt 28 tokens"), "{answer}");
     assert!(second.says("/system").contains("Be brief."));
     second.says("/clear");
     assert!(second.says(CAPITAL).contains("prompt 11 tokens"));
+    // It is another chat than the file's.
+    assert!(second.says(&format!("/save {}", file.display())).contains("/save! "));
     assert_eq!(second.end(), 0);
 
     let mut third = terminal("--method greedy -n 1");
@@ -271,6 +282,7 @@ fn a_chat_is_saved_and_gone_on_with() {
         assert!(said.contains(shown), "{said}");
     }
     assert!(third.says("/load nothing.json").contains("No such file"));
+    assert!(third.says("/load /dev/null").contains("it is not a file"));
     // The chat is what it was.
     assert!(third.says("/compare greedy").contains("1 token"));
     assert_eq!(third.end(), 0);
@@ -316,6 +328,121 @@ fn commands_and_settings_are_completed() {
 }
 
 #[test]
+fn files_are_completed_with_blanks_in_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("my chats")).unwrap();
+    let file = folder.path().join("my chats/last one.json");
+    fs::write(&file, "[{\"role\": \"user\", \"content\": \"Hm?\"}]").unwrap();
+    let mut terminal = terminal("");
+    terminal.session.send(&format!("/load {}/my\t", folder.path().display())).unwrap();
+    terminal.session.flush().unwrap();
+    terminal.sees("my chats/");
+    terminal.session.send("la\t").unwrap();
+    terminal.session.flush().unwrap();
+    terminal.sees("last one.json");
+    let said = terminal.says("");
+    assert!(said.contains("1 question"), "{said}");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn a_seed_by_chance_is_another_for_each_answer() {
+    let mut terminal = terminal("--method greedy --temp 50 --ignore-eos -n 8");
+    let first = terminal.says(CAPITAL);
+    let answer = |said: &str| said.lines().skip(1).collect::<String>();
+    assert_ne!(answer(&terminal.says("/retry")), answer(&first));
+    terminal.says("/set seed 1");
+    let first = terminal.says("/retry");
+    assert_eq!(answer(&terminal.says("/retry")), answer(&first));
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn what_is_set_takes_the_place_of_what_was_set() {
+    let mut terminal = terminal("");
+    terminal.says("/set stop one");
+    terminal.says("/set stop two");
+    let said = terminal.says("/set stop");
+    assert!(said.contains("stop two") && !said.contains("one two"), "{said}");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn a_terminal_does_not_obey_what_others_have_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chat.json");
+    let load = format!("/load {}", file.display());
+    let escape = "\u{1b}]0;obey\u{7}";
+    let mut terminal = Terminal::open(chat().flags("--no-history --regex").arg(escape));
+    let answer = terminal.says("What now?");
+    assert!(answer.contains("\u{fffd}]0;obey\u{fffd}") && !answer.contains(escape), "{answer}");
+    let compared = terminal.says("/compare greedy");
+    assert!(!compared.contains(escape), "{compared}");
+    let chat = serde_json::json!([{"role": "system", "content": escape}]);
+    fs::write(&file, chat.to_string()).unwrap();
+    terminal.says(&load);
+    let said = terminal.says("/system");
+    assert!(said.contains("]0;obey") && !said.contains(escape), "{said}");
+    fs::write(&file, chat.to_string().replace("system", "\\u001b]0;obey\\u0007")).unwrap();
+    let said = terminal.says(&load);
+    assert!(said.contains("]0;obey") && !said.contains(escape), "{said}");
+    assert_eq!(terminal.end(), 0);
+    // A pipe gets what the model wrote.
+    let chat = self::chat().arg("--regex").arg(escape).arg("What now?");
+    assert_eq!(chat.text(), escape);
+}
+
+#[test]
+fn an_answer_that_has_not_begun_is_dropped_and_the_one_before_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chat.json");
+    // Its end is far away: there is time to press a key while the prompt is read.
+    let mut terminal = terminal("-c 60000 -n 4");
+    terminal.says(CAPITAL);
+    let long = folder.path().join("long.json");
+    let messages = serde_json::json!([{"role": "user", "content": "word ".repeat(40_000)}]);
+    fs::write(&long, messages.to_string()).unwrap();
+    terminal.says(&format!("/load {}", long.display()));
+    terminal.types("/retry");
+    terminal.sees("retry");
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    terminal.presses('c');
+    terminal.sees("interrupted: the question is not part of the chat");
+    terminal.sees(READY);
+    terminal.says(&format!("/save {}", file.display()));
+    assert_eq!(saved(&file)["messages"], messages);
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn a_template_without_a_place_for_the_system_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("template.jinja");
+    let text = "{% if messages[0].role == 'system' %}{{ raise_exception('No system here.') }}\
+                {% endif %}<|user|>{{ messages[-1].content }}<|end|><|assistant|>";
+    fs::write(&file, text).unwrap();
+    let chat = || chat().flags("--no-history -n 9 --chat-template-file").arg(&file);
+    let refused = "the model's chat template refuses these messages: No system here; what is to \
+                   hold for the whole chat, say in the question";
+    assert_eq!(chat().flags("--system-prompt x").arg(CAPITAL).failure(2), refused);
+    let mut terminal = Terminal::open(chat());
+    assert!(terminal.says("/system Be brief.").contains("say in the question"));
+    // It is not left behind.
+    assert!(terminal.says(CAPITAL).contains("The capital"));
+    let saved = folder.path().join("chat.json");
+    fs::write(&saved, "[{\"role\": \"system\", \"content\": \"x\"}]").unwrap();
+    assert!(terminal.says(&format!("/load {}", saved.display())).contains("No system here"));
+    assert!(terminal.says("And of Ontario?").contains("Ontario"));
+    fs::write(&saved, "[{\"role\": \"user\", \"content\": \"And of Ontario?\"}]").unwrap();
+    let said = terminal.says(&format!("/load {}", saved.display()));
+    assert!(said.contains("1 question, the last without an answer: /retry puts it"), "{said}");
+    assert!(terminal.says("/retry").contains("Toronto"));
+    assert_eq!(terminal.end(), 0);
+    let passed_over = self::chat().flags("-n 4 --system-prompt x").arg(CAPITAL).outcome();
+    assert!(passed_over.stderr.contains("leaves out"), "{}", passed_over.stderr);
+}
+
+#[test]
 fn the_context_is_full_and_the_chat_goes_on() {
     let mut terminal = terminal("-c 64 --method greedy");
     let mut said = String::new();
@@ -354,7 +481,9 @@ fn thoughts_are_shown_dimmed_or_not_at_all() {
     let object = thinking(folder.path()).arg(CAPITAL).json();
     assert_eq!(object["answer"], "");
     assert!(!object["reasoning"].as_str().unwrap().is_empty());
-    assert_eq!(thinking(folder.path()).arg(CAPITAL).outcome().stdout.trim(), "");
+    let piped = thinking(folder.path()).arg(CAPITAL).outcome();
+    assert_eq!(piped.stdout.trim(), "");
+    assert_eq!(piped.stderr, "luge: the model thought, and came to no answer\n");
 }
 
 #[test]
@@ -381,6 +510,16 @@ fn a_model_without_a_template_gets_one_and_that_is_said() {
         "luge: the model has no chat template, chatml is used (choose one with --chat-template)\n"
     );
     assert!(chat("--chat-template chatml").outcome().stderr.is_empty());
+}
+
+#[test]
+fn a_context_that_cannot_be_larger_is_not_asked_for() {
+    let full = |name: &str| {
+        let chat = luge("chat").model(model(name)).flags("-c 128 --ignore-eos w5");
+        chat.outcome().stderr.lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(full("llama"), "luge: the context is full: --ctx-size makes it larger");
+    assert_eq!(full("gpt2"), "luge: the context is full");
 }
 
 #[test]

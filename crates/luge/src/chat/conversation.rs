@@ -20,7 +20,7 @@ use luge_llama::Model;
 
 use super::reasoning::{Part, Reasoning, Splitter};
 use super::{ChatTemplate, Message};
-use crate::{Completion, Error, GenerateOptions, Generation, Session};
+use crate::{Completion, Error, FinishReason, GenerateOptions, Generation, Session};
 
 /// A chat with a model.
 ///
@@ -62,6 +62,27 @@ struct Exchange {
     tokens: Vec<u32>,
     /// Where in `tokens` the answer begins.
     answer: usize,
+    marks: Marks,
+}
+
+/// The marks around thoughts and answer, as a generation has to know them.
+#[derive(Debug, Clone)]
+struct Marks {
+    /// The one behind which the answer begins, where it does not do so at once.
+    begin: Option<&'static str>,
+    /// The control tokens that they are made of.
+    shown: Vec<u32>,
+}
+
+impl Marks {
+    fn with(&self, options: &GenerateOptions) -> GenerateOptions {
+        let mut options = options.clone();
+        if options.grammar.is_some() && options.grammar_after.is_none() {
+            options.grammar_after = self.begin.map(str::to_owned);
+        }
+        options.shown_tokens.extend(&self.shown);
+        options
+    }
 }
 
 impl Conversation {
@@ -116,10 +137,17 @@ impl Conversation {
         self.last.as_ref().map(|last| last.tokens.split_at(last.answer))
     }
 
+    /// Options for generating another answer behind the tokens of the last question: with
+    /// the marks of the model's thoughts as text, and a grammar that begins behind them.
+    pub fn last_options(&self, options: &GenerateOptions) -> GenerateOptions {
+        self.last.as_ref().map_or_else(|| options.clone(), |last| last.marks.with(options))
+    }
+
     /// Asks a question: starts generating the answer and returns an iterator over its text.
     /// Question and answer become messages of the chat when it is finished
-    /// ([`Answer::finish`]); dropped before that, it leaves the chat as it was. A grammar
-    /// holds for the answer, and not for thoughts that the template opens in front of it.
+    /// ([`Answer::finish`]); dropped before that, or interrupted before its first token, it
+    /// leaves the chat as it was. A grammar holds for the answer, and not for thoughts that
+    /// the template opens in front of it.
     ///
     /// # Errors
     /// Those of [`ChatTemplate::tokens`] and of [`Session::generate`]:
@@ -136,17 +164,17 @@ impl Conversation {
         let prompt = self.prompt(session.model(), &question, context, room)?;
         let reasoning = Reasoning::of(session.model(), &self.template);
         let splitter = Splitter::new(reasoning.as_ref(), &prompt.text);
-        let mut options = options.clone();
-        if options.grammar.is_some() && options.grammar_after.is_none() {
-            let mark = reasoning.as_ref().and_then(|of| of.answer_mark(&prompt.text));
-            options.grammar_after = mark.map(str::to_owned);
-        }
-        options.shown_tokens.extend(reasoning.into_iter().flat_map(|of| of.control_tokens));
+        let marks = Marks {
+            begin: reasoning.as_ref().and_then(|of| of.answer_mark(&prompt.text)),
+            shown: reasoning.map_or(Vec::new(), |of| of.control_tokens),
+        };
+        let options = marks.with(options);
         let generation = session.generate(decoder, &prompt.tokens, &options)?;
         Ok(Answer {
             conversation: self,
             question,
             prompt,
+            marks,
             generation,
             splitter,
             ready: VecDeque::new(),
@@ -165,18 +193,26 @@ impl Conversation {
         context: usize,
         room: usize,
     ) -> Result<Prompt, Error> {
-        let mut prompt = self.prompt_from(self.first, model, question)?;
-        if prompt.tokens.len() + room <= context {
+        let end = self.messages.len();
+        let prompt = self.prompt_from(self.first, model, question)?;
+        if prompt.tokens.len() + room <= context || self.first == end {
             return Ok(prompt);
         }
-        while prompt.first < self.messages.len() && prompt.tokens.len() > context / 2 {
-            let behind = prompt.first..self.messages.len();
-            let mut questions = behind.filter(|&index| is_question(&self.messages[index]));
-            // What stands in front of the first one goes with it.
-            let next = questions.nth(1).unwrap_or(self.messages.len());
-            prompt = self.prompt_from(next, model, question)?;
+        let questions = (self.first..end).filter(|&index| is_question(&self.messages[index]));
+        // What stands in front of the first question goes with it.
+        let starts: Vec<usize> = questions.skip(1).chain([end]).collect();
+        // By halves: a long chat would be tokenized as often as it has questions.
+        let (mut least, mut most) = (0, starts.len() - 1);
+        while least < most {
+            let middle = (least + most) / 2;
+            let prompt = self.prompt_from(starts[middle], model, question)?;
+            if prompt.tokens.len() <= context / 2 {
+                most = middle;
+            } else {
+                least = middle + 1;
+            }
         }
-        Ok(prompt)
+        self.prompt_from(starts[least], model, question)
     }
 
     /// The chat from a message on, behind the system's.
@@ -255,6 +291,7 @@ pub struct Answer<'a> {
     conversation: &'a mut Conversation,
     question: Message,
     prompt: Prompt,
+    marks: Marks,
     generation: Generation<'a>,
     splitter: Splitter,
     /// Text that has been parted and not been handed out.
@@ -285,7 +322,7 @@ impl Answer<'_> {
     }
 
     /// Runs to the end, if it has not ended, and puts question and answer into the chat,
-    /// whatever ended it.
+    /// whatever ended it; but for an answer that was interrupted before its first token.
     ///
     /// # Errors
     /// As the iterator; the chat is then as it was.
@@ -293,9 +330,14 @@ impl Answer<'_> {
         for piece in self.by_ref() {
             piece?;
         }
-        let Answer { conversation, question, prompt, generation, thinking, text, .. } = self;
+        let Answer { conversation, question, prompt, marks, generation, thinking, text, .. } = self;
         let model = generation.model().clone();
         let completion = generation.finish()?;
+        let reasoning = Some(thinking.trim_end().to_owned()).filter(|text| !text.is_empty());
+        // What the model has not even read is not to stand there as if it had no answer.
+        if completion.tokens.is_empty() && completion.finish_reason == FinishReason::Interrupted {
+            return Ok(Reply { text, reasoning, completion });
+        }
         let mut bytes = prompt.text.into_bytes();
         for &token in &completion.tokens {
             bytes.extend(model.label(token)?);
@@ -304,11 +346,11 @@ impl Answer<'_> {
         let mut tokens = prompt.tokens;
         tokens.extend_from_slice(&completion.tokens);
 
-        let reasoning = Some(thinking.trim_end().to_owned()).filter(|text| !text.is_empty());
         let message = Message { reasoning: reasoning.clone(), ..Message::assistant(text.clone()) };
         conversation.first = prompt.first;
         conversation.messages.extend([question, message]);
-        conversation.last = Some(Exchange { text: String::from_utf8(bytes).ok(), tokens, answer });
+        let known = String::from_utf8(bytes).ok();
+        conversation.last = Some(Exchange { text: known, tokens, answer, marks });
         Ok(Reply { text, reasoning, completion })
     }
 

@@ -42,7 +42,7 @@ const FALLBACKS: &[Fallback] = &[
         name: "phi3",
         marks: &["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"],
         architectures: &[],
-        template: "{% for message in messages %}\
+        template: "{% if adds_bos %}{{ bos_token }}{% endif %}{% for message in messages %}\
             {{ '<|' ~ message.role ~ '|>\\n' ~ message.content ~ '<|end|>\\n' }}{% endfor %}\
             {% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}",
     },
@@ -61,7 +61,7 @@ const FALLBACKS: &[Fallback] = &[
         name: "chatml",
         marks: &["<|im_start|>", "<|im_end|>"],
         architectures: &[],
-        template: "{% for message in messages %}\
+        template: "{% if adds_bos %}{{ bos_token }}{% endif %}{% for message in messages %}\
             {{ '<|im_start|>' ~ message.role ~ '\\n' ~ message.content ~ '<|im_end|>\\n' }}\
             {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
     },

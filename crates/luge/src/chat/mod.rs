@@ -146,6 +146,10 @@ impl ChatTemplate {
         };
         self.bos = text(model.bos());
         self.eos = text(model.eos());
+        if let Source::Fallback(_) = self.source {
+            // Models of many makers share a format, and some of them begin every text so.
+            self = self.with("adds_bos", model.adds_bos());
+        }
         self
     }
 

@@ -175,7 +175,9 @@ impl Splitter {
     fn marks(&self, format: &'static Format) -> Vec<&'static str> {
         let mut marks = match self.part {
             Part::Thinking => vec![format.close],
-            Part::Answer => format.around.to_vec(),
+            // What is said before the answer proper ends as thoughts do.
+            Part::Answer if !format.around.is_empty() => [&[format.close], format.around].concat(),
+            Part::Answer => Vec::new(),
         };
         // Thoughts made of words like others open once, in front of the answer.
         let may_open = !format.around.is_empty() || !self.has_thought && self.at_start;
@@ -249,6 +251,13 @@ mod tests {
                     "Yes.",
                 ),
                 (&oss, "", "<|channel|>final<|message|>Yes.", "", "Yes."),
+                (
+                    &oss,
+                    "",
+                    "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>Wait. <|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+                    "Hm.",
+                    "Wait. Yes.",
+                ),
             ] {
                 let expected = (thoughts.to_owned(), answer.to_owned());
                 assert_eq!(parts(reasoning, prompt, text, size), expected, "{text} by {size}");

@@ -1,5 +1,6 @@
 //! An answer on the screen, as it comes.
 
+use std::fmt::Arguments;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -22,16 +23,27 @@ pub enum Manner {
     Typed,
 }
 
-/// Shows an answer to its end.
+impl Manner {
+    /// Says something beside the answer.
+    fn remark(self, message: Arguments<'_>) {
+        match self {
+            Manner::Plain => output::say(message),
+            Manner::Typed => aside(message),
+        }
+    }
+}
+
+/// Shows an answer to its end. `can_grow` is whether a larger context can be had.
 pub fn show(
     mut answer: Answer<'_>,
     decoder: &Decoder,
     settings: &ChatSettings,
     manner: Manner,
+    can_grow: bool,
 ) -> Result<Reply, Failure> {
     let forgotten = answer.newly_forgotten();
     if forgotten > 0 {
-        aside(format_args!(
+        manner.remark(format_args!(
             "the context is full: the model no longer sees the {}",
             match forgotten {
                 1 => "oldest question".to_owned(),
@@ -58,9 +70,13 @@ pub fn show(
     let reply = answer.finish()?;
     let completion = &reply.completion;
     match completion.finish_reason {
-        FinishReason::Interrupted => aside(format_args!("interrupted")),
+        FinishReason::Interrupted if completion.tokens.is_empty() && manner == Manner::Typed => {
+            aside(format_args!("interrupted: the question is not part of the chat"));
+        }
+        FinishReason::Interrupted => manner.remark(format_args!("interrupted")),
         FinishReason::Context => {
-            aside(format_args!("the context is full: --ctx-size makes it larger"));
+            let hint = if can_grow { ": --ctx-size makes it larger" } else { "" };
+            manner.remark(format_args!("the context is full{hint}"));
         }
         FinishReason::Length if manner == Manner::Typed => {
             let tokens = counted(completion.tokens.len(), "token");
@@ -68,8 +84,12 @@ pub fn show(
         }
         FinishReason::Eos | FinishReason::Stop | FinishReason::Length => {}
     }
+    let is_over = completion.finish_reason != FinishReason::Interrupted;
+    if is_over && reply.text.is_empty() && reply.reasoning.is_some() {
+        manner.remark(format_args!("the model thought, and came to no answer"));
+    }
     if settings.show_changes {
-        aside(format_args!(
+        manner.remark(format_args!(
             "{} of {} chosen by {decoder} against the final layer",
             completion.changed.len(),
             counted(completion.tokens.len(), "token"),
@@ -110,6 +130,7 @@ impl Page {
         if let Some(waiting) = self.waiting.take() {
             waiting.finish_and_clear();
         }
+        let text = &output::for_stdout(text);
         let mut out = io::stdout().lock();
         if self.part != Some(part) {
             self.turn_to(part, &mut out)?;

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
-use rustyline::completion::{Completer, FilenameCompleter, Pair};
+use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::{Hint, Hinter};
@@ -12,6 +12,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Editor, Helper};
 
+use super::expanded;
 use super::typed::{COMMANDS, QUOTES};
 use crate::failure::Failure;
 use crate::output::{self, ASIDE};
@@ -52,7 +53,7 @@ impl Lines {
             .completion_type(rustyline::CompletionType::List)
             .build();
         let mut editor = Editor::with_config(config).map_err(unreadable)?;
-        editor.set_helper(Some(Words { settings, methods, files: FilenameCompleter::new() }));
+        editor.set_helper(Some(Words { settings, methods }));
         let history = if remembers { history_file() } else { None };
         if let Some(file) = &history {
             // There is none before the first chat.
@@ -106,7 +107,6 @@ fn history_file() -> Option<PathBuf> {
 struct Words {
     settings: Vec<String>,
     methods: Vec<String>,
-    files: FilenameCompleter,
 }
 
 impl Completer for Words {
@@ -116,7 +116,7 @@ impl Completer for Words {
         &self,
         line: &str,
         position: usize,
-        context: &Context<'_>,
+        _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let typed = &line[..position];
         if !typed.starts_with('/') {
@@ -134,7 +134,8 @@ impl Completer for Words {
             "/set" if !rest.contains(' ') => names(&self.settings, " "),
             "/method" | "/compare" => names(&self.methods, ""),
             "/lens" | "/save" | "/save!" | "/load" => {
-                self.files.complete(line, position, context)?
+                let path = rest.trim_start();
+                (position - path.len(), files(path))
             }
             _ => (position, Vec::new()),
         })
@@ -147,6 +148,30 @@ fn beginning<'a>(typed: &str, names: impl Iterator<Item = &'a str>, behind: &str
         .filter(|name| name.starts_with(typed))
         .map(|name| Pair { display: name.to_owned(), replacement: format!("{name}{behind}") })
         .collect()
+}
+
+/// The files whose paths begin as what is typed, which is a path to its end, blanks and
+/// all.
+fn files(typed: &str) -> Vec<Pair> {
+    let name = typed.rfind(path::is_separator).map_or(0, |at| at + 1);
+    let (folder, begun) = typed.split_at(name);
+    let place = if folder.is_empty() { PathBuf::from(".") } else { expanded(folder) };
+    let mut found: Vec<Pair> = fs::read_dir(place)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            // Hidden ones only where they are meant.
+            let is_meant = name.starts_with(begun) && (!begun.is_empty() || !name.starts_with('.'));
+            let is_plain = !name.contains(char::is_control);
+            let behind = if file.path().is_dir() { "/" } else { "" };
+            (is_meant && is_plain)
+                .then(|| Pair { replacement: format!("{folder}{name}{behind}"), display: name })
+        })
+        .collect();
+    found.sort_by(|a, b| a.display.cmp(&b.display));
+    found
 }
 
 /// What stands in an empty line, and is not typed by any key.

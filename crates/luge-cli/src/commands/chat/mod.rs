@@ -15,7 +15,7 @@ use luge::chat::{Conversation, Reply, Source};
 use luge::{ChatTemplate, Decoder, FinishReason, Message, Model, Session};
 use serde::Serialize;
 
-use super::{CompletionObject, compare, counted, lens, open};
+use super::{CompletionObject, can_grow, compare, counted, lens, open};
 use crate::args::Format;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::interrupt;
@@ -41,7 +41,11 @@ struct ChatObject<'a> {
 pub fn run(job: ChatJob) -> Result<ExitCode, Failure> {
     let session = open(&job.model)?;
     let decoder = job.settings.method.decoder(&session)?;
-    let mut conversation = Conversation::new(template(session.model(), &job)?);
+    let template = template(session.model(), &job)?;
+    if let Some(system) = &job.system {
+        check_system(&template, system)?;
+    }
+    let mut conversation = Conversation::new(template);
     conversation.set_system(job.system.as_deref());
     let chat = Chat {
         session,
@@ -77,6 +81,31 @@ fn template(model: &Model, job: &ChatJob) -> Result<ChatTemplate, Failure> {
     Ok(variables.fold(template, |template, (name, value)| template.with(name, value.clone())))
 }
 
+/// Whether a template lets the model see a message of the system. One that leaves it out is
+/// spoken of, and one that refuses it an error.
+fn check_system(template: &ChatTemplate, system: &str) -> Result<bool, Failure> {
+    let messages = [Message::system(system), Message::user("?")];
+    let with = template.render(&messages, &[], true);
+    let without = template.render(&messages[1..], &[], true);
+    match (with, without) {
+        (Ok(with), Ok(without)) if with == without && !system.trim().is_empty() => {
+            output::say(format_args!(
+                "the model's chat template leaves out what is to hold for the whole chat: say it \
+                 in the question"
+            ));
+            Ok(false)
+        }
+        // What else is wrong comes up with the question.
+        (Ok(_), _) | (Err(_), Err(_)) => Ok(true),
+        (Err(error), Ok(_)) => {
+            let reason = Failure::from(error);
+            Err(Failure::Usage(format!(
+                "{reason}; what is to hold for the whole chat, say in the question"
+            )))
+        }
+    }
+}
+
 /// A chat under way.
 struct Chat {
     session: Session,
@@ -105,23 +134,24 @@ impl Chat {
         let question = Message::user(question);
         let reply = match format {
             Format::Text => self.answer(question, Manner::Plain)?,
-            Format::Json => self
-                .conversation
-                .ask(&mut self.session, &self.decoder, question, &self.settings.options)?
-                .finish()?,
+            Format::Json => {
+                let options = &self.settings.options;
+                let answer =
+                    self.conversation.ask(&mut self.session, &self.decoder, question, options)?;
+                let prompt = answer.prompt().to_vec();
+                let reply = answer.finish()?;
+                print_json(&ChatObject {
+                    model: &self.name,
+                    method: &self.decoder,
+                    prompt_ids: &prompt,
+                    seed: options.sampler.seed,
+                    answer: &reply.text,
+                    reasoning: reply.reasoning.as_deref(),
+                    completion: CompletionObject::new(&reply.completion),
+                })?;
+                reply
+            }
         };
-        if format == Format::Json {
-            let (prompt, _) = self.conversation.last_exchange().unwrap_or_default();
-            print_json(&ChatObject {
-                model: &self.name,
-                method: &self.decoder,
-                prompt_ids: prompt,
-                seed: self.settings.options.sampler.seed,
-                answer: &reply.text,
-                reasoning: reply.reasoning.as_deref(),
-                completion: CompletionObject::new(&reply.completion),
-            })?;
-        }
         Ok(match reply.completion.finish_reason {
             FinishReason::Interrupted => ExitCode::from(INTERRUPTED),
             _ => ExitCode::SUCCESS,
@@ -137,8 +167,12 @@ impl Chat {
         let settings = settings.chain(SWITCHES.map(str::to_owned)).collect();
         let methods = luge::METHODS.iter().map(|method| method.name.to_owned()).collect();
         let mut lines = Lines::new(settings, methods, remembers)?;
-        aside(format_args!("{} with {}", self.name, self.decoder));
-        aside(format_args!("/? shows the commands; Ctrl-C stops an answer, Ctrl-D ends the chat"));
+        if !output::is_quiet() {
+            aside(format_args!("{} with {}", self.name, self.decoder));
+            aside(format_args!(
+                "/? shows the commands; Ctrl-C stops an answer, Ctrl-D ends the chat"
+            ));
+        }
         loop {
             let text = match lines.read()? {
                 Line::Text(text) => text,
@@ -168,18 +202,23 @@ impl Chat {
     }
 
     fn answer_typed(&mut self, question: Message) -> Result<Next, Failure> {
+        if self.settings.draws_seed {
+            // With the last one, a question put anew would have the same answer.
+            self.settings.options.sampler.seed = chat::drawn_seed();
+        }
         self.answer(question, Manner::Typed)?;
         Ok(Next::Question)
     }
 
     fn answer(&mut self, question: Message, manner: Manner) -> Result<Reply, Failure> {
+        let can_grow = can_grow(&self.session);
         let answer = self.conversation.ask(
             &mut self.session,
             &self.decoder,
             question,
             &self.settings.options,
         )?;
-        answer::show(answer, &self.decoder, &self.settings, manner)
+        answer::show(answer, &self.decoder, &self.settings, manner, can_grow)
     }
 
     fn carry_out(&mut self, command: Command<'_>) -> Result<Next, Failure> {
@@ -191,12 +230,19 @@ impl Chat {
             Command::Set(Some((name, None))) => self.show_setting(name)?,
             Command::Set(Some((name, Some(value)))) => self.set(name, value)?,
             Command::System(None) => match self.system() {
-                Some(text) => aside(format_args!("{text}")),
+                Some(text) => aside(format_args!("{}", output::harmless(&text))),
                 None => aside(format_args!("nothing holds for the whole chat")),
             },
+            Command::System(Some("-")) => {
+                self.conversation.set_system(None);
+                aside(format_args!("nothing holds from the next question on"));
+            }
             Command::System(Some(text)) => {
-                self.conversation.set_system(Some(text).filter(|&text| text != "-"));
-                aside(format_args!("from the next question on"));
+                let is_seen = check_system(self.conversation.template(), text)?;
+                self.conversation.set_system(Some(text));
+                if is_seen {
+                    aside(format_args!("from the next question on"));
+                }
             }
             Command::Compare(methods) => self.compare(methods)?,
             Command::Lens(file) => self.look(file)?,
@@ -205,6 +251,8 @@ impl Chat {
                 let system = self.system();
                 self.conversation.set_messages(Vec::new());
                 self.conversation.set_system(system.as_deref());
+                // The file has another chat.
+                self.file = None;
                 aside(format_args!("forgotten"));
             }
             Command::Save { file, replaces } => self.save(file, replaces)?,
@@ -222,8 +270,10 @@ impl Chat {
     fn retry(&mut self) -> Result<Next, Failure> {
         let before = self.conversation.clone();
         let question = self.conversation.take_back().ok_or_else(nothing_asked)?;
+        let kept = self.conversation.messages().len();
         let result = self.answer_typed(question);
-        if result.is_err() {
+        // Without another answer, the one that was there stays.
+        if self.conversation.messages().len() == kept {
             self.conversation = before;
         }
         result
@@ -242,6 +292,7 @@ impl Chat {
             switched.push((name.to_owned(), is_on));
         } else {
             setting(name, chat::values(&overrides)?)?;
+            overrides.retain(|(of, _)| of != name);
             overrides.push((name.to_owned(), value.to_owned()));
         }
         let mut settings = chat::settings(&overrides)?;
@@ -294,14 +345,20 @@ impl Chat {
 
     /// The last question under several methods.
     fn compare(&mut self, methods: Option<&str>) -> Result<(), Failure> {
-        let (prompt, _) = self.conversation.last_exchange().ok_or_else(nothing_asked)?;
+        let (prompt, _) = last_exchange(&self.conversation)?;
         let methods = chat::methods_of(methods, &self.overrides)?;
-        compare::answer_in_columns(&mut self.session, &methods, prompt, &self.settings.options)
+        let options = self.conversation.last_options(&self.settings.options);
+        compare::answer_in_columns(&mut self.session, &methods, prompt, &options)
     }
 
     /// What the layers said in the last answer.
     fn look(&mut self, file: Option<&str>) -> Result<(), Failure> {
-        let (prompt, answer) = self.conversation.last_exchange().ok_or_else(nothing_asked)?;
+        let (prompt, answer) = last_exchange(&self.conversation)?;
+        // Another name may be that of a file with something else in it.
+        if file.is_some_and(|name| !name.ends_with(".html") && !name.ends_with(".svg")) {
+            let what = "/lens writes a page or a picture: give it a name in .html or .svg";
+            return Err(Failure::Usage(what.to_owned()));
+        }
         let text = [prompt, answer].concat();
         let positions = prompt.len() - 1..text.len();
         let file = file.map(expanded);
@@ -325,7 +382,7 @@ impl Chat {
 
     fn save(&mut self, name: &str, replaces: bool) -> Result<(), Failure> {
         let path = expanded(name);
-        if path.exists() && !replaces && self.file.as_deref() != Some(name) {
+        if path.exists() && !path.is_dir() && !replaces && self.file.as_deref() != Some(name) {
             return Err(Failure::Usage(format!("'{name}' exists: /save! {name} replaces it")));
         }
         saved::write(&path, &self.name, &self.decoder, self.conversation.messages())?;
@@ -336,10 +393,16 @@ impl Chat {
 
     fn load(&mut self, name: &str) -> Result<(), Failure> {
         let messages = saved::read(&expanded(name))?;
+        let is_open = messages.last().is_some_and(|message| message.role == "user");
+        // Messages that it refuses would stand in the way of every question.
+        let next = Some(Message::user("?")).filter(|_| !is_open);
+        let asked: Vec<Message> = messages.iter().cloned().chain(next).collect();
+        self.conversation.template().render(&asked, &[], true)?;
         let questions = messages.iter().filter(|message| message.role == "user").count();
         self.conversation.set_messages(messages);
         self.file = Some(name.to_owned());
-        aside(format_args!("{}", counted(questions, "question")));
+        let hint = if is_open { ", the last without an answer: /retry puts it" } else { "" };
+        aside(format_args!("{}{hint}", counted(questions, "question")));
         Ok(())
     }
 }
@@ -375,6 +438,19 @@ fn setting(name: &str, all: Vec<ChatSetting>) -> Result<ChatSetting, Failure> {
 
 fn nothing_asked() -> Failure {
     Failure::Usage("nothing has been asked yet".to_owned())
+}
+
+/// The tokens of the last question and its answer.
+fn last_exchange(conversation: &Conversation) -> Result<(&[u32], &[u32]), Failure> {
+    conversation.last_exchange().ok_or_else(|| {
+        if conversation.messages().iter().all(|message| message.role != "user") {
+            return nothing_asked();
+        }
+        Failure::Usage(
+            "nothing has been asked since the chat was loaded: /retry puts its last question"
+                .to_owned(),
+        )
+    })
 }
 
 /// A path as typed, with `~` for the home folder.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::file::OutputFile;
 use crate::failure::Failure;
+use crate::output::harmless;
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -46,6 +47,10 @@ pub fn write(
 
 pub fn read(path: &Path) -> Result<Vec<Message>, Failure> {
     let failed = |what: String| Failure::Run(format!("cannot load '{}': {what}", path.display()));
+    // A pipe or a device might never come to an end.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(failed("it is not a file".to_owned()));
+    }
     let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let read = serde_json::from_str(&text).map_err(|_| {
         failed("it is no JSON object with messages, each with a role and a content".to_owned())
@@ -55,7 +60,11 @@ pub fn read(path: &Path) -> Result<Vec<Message>, Failure> {
         .iter()
         .find(|message| !["system", "user", "assistant"].contains(&message.role.as_str()))
     {
-        return Err(failed(format!("there is a message of '{}' in it", message.role)));
+        return Err(failed(format!(
+            "there is a message of '{}' in it, and only those of system, user and assistant can \
+             be gone on with",
+            harmless(&message.role)
+        )));
     }
     Ok(messages
         .into_iter()

@@ -54,15 +54,18 @@ pub fn read(text: &str) -> Result<Typed<'_>, String> {
     let text = text.trim();
     if let Some(inner) = text.strip_prefix(QUOTES) {
         let inner = inner.strip_suffix(QUOTES).unwrap_or(inner).trim_matches(['\n', '\r']);
-        return Ok(if inner.is_empty() {
+        return Ok(if inner.trim().is_empty() {
             Typed::Nothing
         } else {
             Typed::Question(inner.to_owned())
         });
     }
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    // "/etc/hosts" begins a question.
-    if !word.starts_with('/') || word[1..].contains('/') {
+    // "/etc/hosts" begins a question, and so does "/*" of a program.
+    let is_command = |name: &str| {
+        !name.contains('/') && !name.starts_with(|c: char| c != '?' && c.is_ascii_punctuation())
+    };
+    if !word.strip_prefix('/').is_some_and(is_command) {
         return Ok(match text {
             "" => Typed::Nothing,
             text => Typed::Question(text.to_owned()),
@@ -119,7 +122,9 @@ mod tests {
         assert_eq!(read("\"\"\"\ntwo\n lines\n\"\"\""), question("two\n lines"));
         assert_eq!(read("\"\"\"one\"\"\""), question("one"));
         assert_eq!(read("\"\"\"\"\"\""), Ok(Typed::Nothing));
+        assert_eq!(read("\"\"\" \n \"\"\""), Ok(Typed::Nothing));
         assert_eq!(read("/etc/hosts is what?"), question("/etc/hosts is what?"));
+        assert_eq!(read("/* What is this? */"), question("/* What is this? */"));
         assert_eq!(read("/?"), command(Command::Help));
         assert_eq!(read("/set"), command(Command::Set(None)));
         assert_eq!(read("/set temp"), command(Command::Set(Some(("temp", None)))));
