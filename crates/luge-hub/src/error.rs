@@ -168,6 +168,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// An address of a hub that is none.
+    #[error("HF_ENDPOINT is '{endpoint}', which is no address of a hub: {reason}")]
+    Endpoint {
+        /// The address.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// The hub says something that luge does not understand.
     #[error("{host} answers with what luge does not understand ({reason}): check HF_ENDPOINT")]
     Protocol {
@@ -270,7 +279,13 @@ pub enum Gate {
 impl Error {
     /// Whether the request was at fault, as opposed to files, network or machine.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::Name { .. } | Error::AliasCycle(_) | Error::Ambiguous { .. })
+        matches!(
+            self,
+            Error::Name { .. }
+                | Error::AliasCycle(_)
+                | Error::Ambiguous { .. }
+                | Error::Endpoint { .. }
+        )
     }
 }
 

@@ -110,8 +110,9 @@ impl Ollama {
                     model: model.to_owned(),
                     tag: tag.to_owned(),
                 };
-                let is_hidden = tag.starts_with('.');
-                (!is_hidden).then(|| (folder.clone(), name, file))
+                // Other files lie there too, such as .DS_Store.
+                let is_name = OllamaName::parse(&name.to_string()).as_ref() == Some(&name);
+                is_name.then(|| (folder.clone(), name, file))
             }));
         }
         found

@@ -254,4 +254,6 @@ fn only_models_of_the_cache_are_removed() {
     assert!(refused("ollama:llama3.2").contains("ollama rm llama3.2"));
     assert!(refused(model("llama").to_str().unwrap()).contains("a file of yours"));
     assert!(refused("atlas").contains("built in"));
+    let missing = setting.luge("rm --yes none.gguf").failure(1);
+    assert_eq!(missing, "there is no model file 'none.gguf'");
 }
