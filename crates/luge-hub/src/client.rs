@@ -130,10 +130,16 @@ impl Hub {
             let mut body = response.into_body();
             let reader = body.with_config().limit(LONGEST_INFO).reader();
             let info: Info = serde_json::from_reader(reader).map_err(|error| {
-                if error.is_io() {
-                    self.cut(&error.to_string())
-                } else {
+                let error = io::Error::from(error);
+                let inner = error.get_ref();
+                let is_long = inner
+                    .and_then(|inner| inner.downcast_ref())
+                    .is_some_and(|error| matches!(error, ureq::Error::BodyExceedsLimit(_)));
+                let is_json = inner.is_some_and(|inner| inner.is::<serde_json::Error>());
+                if is_long || is_json {
                     self.odd(&error.to_string())
+                } else {
+                    self.cut(&error.to_string())
                 }
             })?;
             if !is_hash(&info.sha) {

@@ -220,8 +220,6 @@ impl Download<'_> {
         let locks = self.hub.locks_folder(repo);
         let make =
             |folder: &Path| fs::create_dir_all(folder).map_err(|source| write(folder, source));
-        make(&folder.join("blobs"))?;
-        make(&locks)?;
         let has_size =
             |path: &Path| fs::metadata(path).is_ok_and(|data| data.len() == self.meta.size);
         // Where there are no links, the content lies in its place and nowhere else.
@@ -229,6 +227,8 @@ impl Download<'_> {
         if is_whole() {
             progress.event(Event::Present { file: self.file });
         } else {
+            make(&folder.join("blobs"))?;
+            make(&locks)?;
             let lock = locks.join(format!("{}.lock", self.meta.etag));
             let _lock = self.lock(&lock, progress, stop)?;
             if is_whole() {

@@ -101,7 +101,7 @@ pub enum Error {
     },
 
     /// A name that fits several models.
-    #[error("'{name}' can be several models: name one of {}", .choices.join(", "))]
+    #[error("'{name}' can be several models: name one of {}", some(.choices))]
     Ambiguous {
         /// The name.
         name: String,
@@ -313,6 +313,16 @@ fn title(status: u16) -> &'static str {
         502 | 504 => " (bad gateway)",
         503 => " (service unavailable)",
         _ => "",
+    }
+}
+
+/// The names in a line, and how many there are where these are too many.
+fn some(names: &[String]) -> String {
+    const MOST: usize = 12;
+    let shown = names[..names.len().min(MOST)].join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        others => format!("{shown}, or {others} others"),
     }
 }
 

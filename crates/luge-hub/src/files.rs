@@ -314,6 +314,10 @@ mod tests {
             let message = choose("o/m", &two, &choice).unwrap_err().to_string();
             assert!(message.contains("o/m/a-Q4_0.gguf, o/m/b-Q4_0.gguf"), "{message}");
         }
+        let many: Vec<String> = (0..20).map(|number| format!("{number:02}-Q4_0.gguf")).collect();
+        let many = groups(many.iter().map(String::as_str));
+        let message = choose("o/m", &many, &FileChoice::Default).unwrap_err().to_string();
+        assert!(message.ends_with("o/m/11-Q4_0.gguf, or 8 others"), "{message}");
         assert_eq!(two[0].choice(&two), FileChoice::Path("a-Q4_0.gguf".to_owned()));
         assert_eq!(two[2].choice(&two), FileChoice::Tag("Q8_0".to_owned()));
         let one = groups(["a.gguf"]);

@@ -353,6 +353,10 @@ fn a_hub_that_stays_broken_says_so() {
         setting.server.fault("GET /api", answer);
         assert!(setting.refused(REPO).contains("HF_ENDPOINT"));
     }
+    let asked = setting.server.requests().len();
+    setting.server.fault("GET /api", Fault::Endless);
+    assert!(setting.refused(REPO).contains("larger than"));
+    assert_eq!(setting.server.requests().len(), asked + 1);
 }
 
 #[test]
