@@ -227,18 +227,19 @@ impl Download<'_> {
         if is_whole() {
             progress.event(Event::Present { file: self.file });
         } else {
-            make(&folder.join("blobs"))?;
             make(&locks)?;
             let lock = locks.join(format!("{}.lock", self.meta.etag));
             let _lock = self.lock(&lock, progress, stop)?;
             if is_whole() {
                 progress.event(Event::Present { file: self.file });
             } else {
+                // Only now: while this waited, the repository may have been removed.
+                make(&folder.join("blobs"))?;
                 self.fetch_blob(&blob, progress, stop)?;
             }
         }
         if has_size(&blob) {
-            // Only now: an empty folder may be tidied up while a download is on its way.
+            // Only now, too: empty folders are tidied up.
             place.parent().map_or(Ok(()), make)?;
             link(&blob, &place).map_err(|source| write(&place, source))?;
         }

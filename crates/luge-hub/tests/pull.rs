@@ -506,6 +506,32 @@ fn a_file_is_fetched_once_however_many_want_it() {
     assert_eq!(setting.server.ranges().len(), 1);
 }
 
+/// Another process has fetched it, and removed it again.
+#[test]
+fn a_repository_may_be_removed_while_one_waits_for_it() {
+    struct Waiting(fs::File, PathBuf, usize);
+    impl Progress for Waiting {
+        fn event(&mut self, event: Event<'_>) {
+            if let Event::Waiting { .. } = event {
+                // There is a folder only if someone has made it.
+                let _ = fs::remove_dir_all(&self.1);
+                self.0.unlock().unwrap();
+                self.2 += 1;
+            }
+        }
+    }
+    let (setting, q8) = Setting::with_repo();
+    let locks = setting.home.path().join("hub/.locks/models--org--tiny-GGUF");
+    fs::create_dir_all(&locks).unwrap();
+    let lock = fs::File::create(locks.join(format!("{}.lock", checksum(&q8)))).unwrap();
+    lock.lock().unwrap();
+    let mut waiting = Waiting(lock, setting.repo_folder(), 0);
+    let (hub, stop) = (setting.hub(), AtomicBool::new(false));
+    let plan = hub.plan(&name(&format!("{REPO}:Q8_0")), &mut (), &stop).unwrap();
+    let path = hub.fetch(&plan, &mut waiting, &stop).unwrap();
+    assert_eq!((fs::read(path).unwrap(), waiting.2), (q8, 1));
+}
+
 #[test]
 fn a_newer_state_shares_what_has_not_changed() {
     let (setting, q8) = Setting::with_repo();
