@@ -288,8 +288,11 @@ impl Hub {
             (401 | 403, _) if !is_hub => {
                 return Trouble::Passing(self.odd_error("storage that lets no one in"), None);
             }
-            (401, _)
-                if text("x-error-message").is_some_and(|text| text.starts_with("Invalid cred")) =>
+            (401, code)
+                if with_token
+                    && (code.is_empty()
+                        || text("x-error-message")
+                            .is_some_and(|t| t.starts_with("Invalid cred"))) =>
             {
                 gated(Gate::BadToken)
             }

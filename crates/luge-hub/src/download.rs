@@ -286,13 +286,16 @@ impl Download<'_> {
     ) -> Result<(), Error> {
         let path = blob.with_file_name(format!("{}.{PART}", self.meta.etag));
         let failed = |source| Error::Io { what: "write", path: path.clone(), source };
+        let (file, size) = (self.file, self.meta.size);
+        let there = fs::metadata(&path).map_or(0, |data| data.len());
+        let done = if there > size { 0 } else { there };
+        self.check_space(blob, size - done)?;
+        // Before the part is read: that of a large model takes its time.
+        progress.event(Event::Begin { file, size, done });
         let mut part = Part::open(&path, stop)?;
-        if part.done > self.meta.size {
+        if part.done > size {
             part.clear().map_err(failed)?;
         }
-        self.check_space(&part)?;
-        let (file, size) = (self.file, self.meta.size);
-        progress.event(Event::Begin { file, size, done: part.done });
         let mut tries = 0;
         let mut furthest = part.done;
         while part.done < size {
@@ -375,10 +378,9 @@ impl Download<'_> {
     }
 
     /// Refuses what cannot fit. Where the system does not tell, writing will.
-    fn check_space(&self, part: &Part) -> Result<(), Error> {
-        let needed = self.meta.size - part.done;
-        match fs4::available_space(&part.path) {
-            Ok(free) if free < needed => Err(self.no_space(needed, free)),
+    fn check_space(&self, blob: &Path, needed: u64) -> Result<(), Error> {
+        match blob.parent().map(fs4::available_space) {
+            Some(Ok(free)) if free < needed => Err(self.no_space(needed, free)),
             _ => Ok(()),
         }
     }

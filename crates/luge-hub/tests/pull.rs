@@ -381,9 +381,12 @@ fn the_token_opens_the_hub_and_never_leaves_it() {
 fn a_token_that_is_none_is_told_so() {
     let (mut setting, _) = Setting::with_repo();
     setting.token = Some("hf_old".to_owned());
-    let header = ("x-error-message", "Invalid credentials in Authorization header".to_owned());
-    setting.server.fault("GET /api", Fault::Status(401, vec![header]));
-    assert!(setting.refused(REPO).contains("is not valid"));
+    let code = ("x-error-code", "RepoNotFound".to_owned());
+    let said = ("x-error-message", "Invalid credentials in Authorization header".to_owned());
+    for headers in [Vec::new(), vec![code, said]] {
+        setting.server.fault("GET /api", Fault::Status(401, headers));
+        assert!(setting.refused(REPO).contains("is not valid"));
+    }
 }
 
 #[test]
@@ -424,6 +427,7 @@ fn there_must_be_room() {
     setting.server.fault("HEAD", Fault::Size(1 << 60));
     let message = setting.refused(&format!("{REPO}:Q8_0"));
     assert!(message.contains("no room") && message.contains("1153 PB"), "{message}");
+    assert!(!setting.part(&content(8, 300_000)).exists());
     assert!(setting.server.ranges().is_empty());
 }
 
