@@ -123,8 +123,9 @@ fn read(folder: &Path, name: OllamaName, manifest: &Path) -> Result<OllamaModel,
     let refused =
         |reason: &str| Error::Ollama { name: name.to_string(), reason: reason.to_owned() };
     let failed = |source| Error::Io { what: "read", path: manifest.to_owned(), source };
-    let size = fs::metadata(manifest).map_err(failed)?.len();
-    if size > LONGEST_MANIFEST {
+    let data = fs::metadata(manifest).map_err(failed)?;
+    // A pipe would have this wait for its other end.
+    if !data.is_file() || data.len() > LONGEST_MANIFEST {
         return Err(refused("its manifest is no manifest"));
     }
     let text = fs::read(manifest).map_err(failed)?;

@@ -89,6 +89,12 @@ fn a_model_that_ollama_has_and_luge_cannot_use() {
         let message = asked(&home, &format!("ollama:{name}")).failure(1);
         assert!(message.contains(name) && message.contains(reason), "{message}");
     }
+    #[cfg(unix)]
+    {
+        let library = home.path().join(".ollama/models/manifests/registry.ollama.ai/library");
+        std::os::unix::fs::symlink("/dev/zero", library.join("lost/endless")).unwrap();
+        assert!(asked(&home, "ollama:lost:endless").failure(1).contains("is no manifest"));
+    }
     let blobs = home.path().join(".ollama/models/blobs");
     fs::remove_dir_all(blobs).unwrap();
     assert!(asked(&home, "ollama:tiny").failure(1).contains("weights are missing"));
