@@ -254,7 +254,7 @@ impl Progress for Report {
                 interrupt::ends(Some("what came is kept: the same command goes on from there"));
                 if output::is_watched() {
                     let style = ProgressStyle::with_template(
-                        "{msg} {bar:24} {decimal_bytes} of {decimal_total_bytes}, \
+                        "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, \
                          {decimal_bytes_per_sec}, {eta} left",
                     );
                     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());

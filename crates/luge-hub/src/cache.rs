@@ -23,8 +23,11 @@ use crate::{Error, Hub};
 /// What the names of files end in that are being fetched.
 pub(crate) const PART: &str = "luge-part";
 
-/// How deep folders in a repository may lie in each other.
+/// How deep folders in a repository may lie in each other, for its models to be found.
 const DEPTH: usize = 4;
+
+/// Where all files matter, however deep they lie.
+const ALL: usize = usize::MAX;
 
 /// A model in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +97,10 @@ impl Hub {
             None => Repo::model(name.repo.clone()),
         };
         let path = self.repo_folder(&name.repo).join("refs").join(repo.revision());
+        // A cache that others own can be read only, and have all.
+        if fs::read_to_string(&path).is_ok_and(|known| known.trim() == commit) {
+            return Ok(());
+        }
         self.cache.repo(repo).create_ref(commit).map_err(|source| Error::Io {
             what: "write",
             path,
@@ -183,8 +190,9 @@ impl Hub {
         Error::Offline { hint: there_are(&nearest(&name, &there, 5)), name }
     }
 
-    /// Finds what removing a model comes to: its links in one snapshot, and the contents
-    /// that no other link leads to.
+    /// Finds what removing a model comes to: its links, and the contents that no other
+    /// link leads to. Without a revision these are its links in every snapshot that has
+    /// the same contents under the same names; with one, those of that snapshot.
     ///
     /// # Errors
     /// [`Error::Ambiguous`] if the repository has several models and the name tells no
@@ -229,25 +237,37 @@ impl Hub {
             let hint = there_are(&nearest(&name.to_string(), &there, 3));
             return Err(Error::NotCached { name: name.to_string(), hint });
         };
-        let files: Vec<PathBuf> =
+        let mut files: BTreeSet<PathBuf> =
             group.files.iter().map(|file| snapshot.folder.join(file)).collect();
+        let contents: BTreeSet<PathBuf> = files.iter().filter_map(|path| content(path)).collect();
+        if name.revision.is_none() {
+            let others = snapshots
+                .iter()
+                .flat_map(|other| group.files.iter().map(|file| other.folder.join(file)));
+            let is_same = |path: &PathBuf| content(path).is_some_and(|it| contents.contains(&it));
+            files.extend(others.filter(is_same));
+        }
         let mut others = Vec::new();
-        walk(&repo.join("snapshots"), DEPTH + 1, &mut others);
+        walk(&repo.join("snapshots"), ALL, &mut others);
         let others: BTreeSet<PathBuf> = others
             .iter()
-            .filter(|path| !files.contains(path))
-            .filter_map(|path| fs::canonicalize(path).ok())
+            .filter(|path| !files.contains(*path))
+            .filter_map(|path| content(path))
             .collect();
+        // What lies elsewhere is someone's own, however it came that a link leads there.
+        let root = fs::canonicalize(&repo).ok();
+        let is_own = |path: &PathBuf| root.as_ref().is_some_and(|root| path.starts_with(root));
         let mut blobs = Vec::new();
         let mut shared = 0;
-        for content in files.iter().filter_map(|path| fs::canonicalize(path).ok()) {
-            let size = fs::metadata(&content).map_or(0, |data| data.len());
+        for content in contents.into_iter().filter(is_own) {
+            let size = fs::symlink_metadata(&content).map_or(0, |data| data.len());
             if others.contains(&content) {
                 shared += size;
             } else {
                 blobs.push((content, size));
             }
         }
+        let files = files.into_iter().collect();
         let models_left = models.len() > 1;
         if !models_left && shared == 0 {
             blobs.extend(parts(&repo, &self.locks_folder(&name.repo)));
@@ -324,18 +344,20 @@ impl Removal {
             }
         }
         for snapshot in entries(&self.repo.join("snapshots")).collect::<Vec<_>>() {
-            let mut files = Vec::new();
-            walk(&snapshot, DEPTH, &mut files);
-            if files.is_empty() {
-                // What cannot be tidied up takes no room.
-                let _ = fs::remove_dir_all(&snapshot);
+            prune(&snapshot);
+            if !snapshot.exists() {
                 let commit = snapshot.file_name().and_then(OsStr::to_str).unwrap_or_default();
                 remove_refs(&self.repo.join("refs"), commit);
             }
         }
         let is_empty = |folder: &str| entries(&self.repo.join(folder)).next().is_none();
         if is_empty("snapshots") && is_empty("blobs") {
-            let _ = fs::remove_dir_all(&self.repo);
+            // What is known of the repository, and of what it does not have. What cannot be
+            // tidied up takes no room.
+            for known in ["refs", ".no_exist"] {
+                let _ = fs::remove_dir_all(self.repo.join(known));
+            }
+            prune(&self.repo);
         }
         Ok(bytes)
     }
@@ -344,6 +366,28 @@ impl Removal {
 /// Whether a revision is a commit, or the first digits of one: seven, as for git.
 fn is_short_for(revision: &str, commit: &str) -> bool {
     revision.len() >= 7 && commit.starts_with(revision)
+}
+
+/// Where the content of a file in a snapshot lies: among the blobs, or right there where
+/// there are no links. A blob may be a link too, to where someone has put it; what that
+/// leads to does not belong to the cache.
+fn content(path: &Path) -> Option<PathBuf> {
+    let place = match fs::read_link(path) {
+        Ok(target) => path.parent()?.join(target),
+        Err(_) => path.to_owned(),
+    };
+    Some(fs::canonicalize(place.parent()?).ok()?.join(place.file_name()?))
+}
+
+/// Removes a folder and those in it, as far as there are no files.
+fn prune(folder: &Path) {
+    for path in entries(folder) {
+        if fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir()) {
+            prune(&path);
+        }
+    }
+    // It may not be empty.
+    let _ = fs::remove_dir(folder);
 }
 
 /// Removes the references that lead to a commit.

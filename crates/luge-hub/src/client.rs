@@ -130,10 +130,16 @@ impl Hub {
             let mut body = response.into_body();
             let reader = body.with_config().limit(LONGEST_INFO).reader();
             let info: Info = serde_json::from_reader(reader).map_err(|error| {
-                if error.is_io() {
-                    self.cut(&error.to_string())
-                } else {
+                let error = io::Error::from(error);
+                let inner = error.get_ref();
+                let is_long = inner
+                    .and_then(|inner| inner.downcast_ref())
+                    .is_some_and(|error| matches!(error, ureq::Error::BodyExceedsLimit(_)));
+                let is_json = inner.is_some_and(|inner| inner.is::<serde_json::Error>());
+                if is_long || is_json {
                     self.odd(&error.to_string())
+                } else {
+                    self.cut(&error.to_string())
                 }
             })?;
             if !is_hash(&info.sha) {
@@ -168,29 +174,34 @@ impl Hub {
         })
     }
 
-    /// Asks for a file from this byte on. Returns where what comes begins: there, or at
-    /// the very beginning where the server knows of no ranges; or nothing, where the
-    /// file has no such byte.
+    /// Asks for a file of this size from this byte on. Returns where what comes begins:
+    /// there, or at the very beginning where the server knows of no ranges; or nothing,
+    /// where the file has no such byte.
     pub(crate) fn open(
         &self,
         name: &HubName,
         url: &str,
         from: u64,
+        size: u64,
     ) -> Result<Option<(impl Read + use<>, u64)>, Trouble> {
         let (response, _) = self.request(Verb::Get, url, Some(from), name)?;
-        let begins = match response.status().as_u16() {
+        let text = |key: &str| response.headers().get(key).and_then(|value| value.to_str().ok());
+        let (begins, whole) = match response.status().as_u16() {
             206 => {
-                let range = response.headers().get("content-range");
-                let range = range.and_then(|range| range.to_str().ok()?.strip_prefix("bytes "));
+                let range = text("content-range").and_then(|range| range.strip_prefix("bytes "));
                 let begin = range.and_then(|range| range.split('-').next()?.parse::<u64>().ok());
                 if begin != Some(from) {
                     return Err(self.odd("another part of the file than was asked for"));
                 }
-                from
+                (from, range.and_then(|range| range.split('/').nth(1)))
             }
             416 => return Ok(None),
-            _ => 0,
+            _ => (0, text("content-length")),
         };
+        // The page of a proxy is no reason to throw away what came.
+        if whole.and_then(|whole| whole.parse().ok()).is_some_and(|whole: u64| whole != size) {
+            return Err(self.odd("a file of another size than it said"));
+        }
         Ok(Some((response.into_body().into_reader(), begins)))
     }
 
@@ -227,9 +238,9 @@ impl Hub {
             }
             let response = request.call().map_err(|error| self.unreachable(&url, &error))?;
             if is_hub {
-                headers.extend(
-                    response.headers().iter().map(|(key, value)| (key.clone(), value.clone())),
-                );
+                for (key, value) in response.headers() {
+                    headers.insert(key, value.clone());
+                }
             }
             let status = response.status().as_u16();
             match status {
@@ -259,7 +270,7 @@ impl Hub {
         let with_token = self.settings.token.is_some();
         let gated = |gate: Gate| Error::Gated {
             repo: repo.clone(),
-            page: format!("{}/{repo}", self.settings.endpoint),
+            page: format!("{}/{repo}", self.settings.shown_endpoint()),
             gate,
         };
         let error = match (status, text("x-error-code").unwrap_or_default()) {
@@ -277,8 +288,11 @@ impl Hub {
             (401 | 403, _) if !is_hub => {
                 return Trouble::Passing(self.odd_error("storage that lets no one in"), None);
             }
-            (401, _)
-                if text("x-error-message").is_some_and(|text| text.starts_with("Invalid cred")) =>
+            (401, code)
+                if with_token
+                    && (code.is_empty()
+                        || text("x-error-message")
+                            .is_some_and(|t| t.starts_with("Invalid cred"))) =>
             {
                 gated(Gate::BadToken)
             }
@@ -301,16 +315,32 @@ impl Hub {
     }
 
     fn unreachable(&self, url: &str, error: &ureq::Error) -> Trouble {
-        let host =
-            origin(url).split_once("://").map_or_else(String::new, |(_, host)| host.to_owned());
+        if let ureq::Error::BadUri(_) | ureq::Error::Http(_) = error {
+            let endpoint = self.settings.shown_endpoint();
+            return Trouble::Final(if origin(url) == origin(&self.settings.endpoint) {
+                Error::Endpoint { endpoint, reason: error.to_string() }
+            } else {
+                self.odd_error("a redirect that leads nowhere")
+            });
+        }
+        let host = host(url).to_owned();
+        let is_unknown = match error {
+            ureq::Error::HostNotFound => true,
+            // The standard library has no kind for it: its words, and Windows' number.
+            ureq::Error::Io(error) => {
+                error.to_string().starts_with("failed to lookup address")
+                    || error.raw_os_error() == Some(11001)
+            }
+            _ => false,
+        };
         let reason = match error {
-            ureq::Error::HostNotFound => "no such host".to_owned(),
+            _ if is_unknown => "no such host is known".to_owned(),
             ureq::Error::Timeout(_) => "it does not answer".to_owned(),
             ureq::Error::Io(error) => error.to_string(),
             error => error.to_string(),
         };
         let is_final = match error {
-            ureq::Error::HostNotFound | ureq::Error::BadUri(_) | ureq::Error::Http(_) => true,
+            _ if is_unknown => true,
             ureq::Error::Io(error) => matches!(
                 error.kind(),
                 io::ErrorKind::ConnectionRefused
@@ -409,6 +439,13 @@ fn origin(url: &str) -> &str {
     &url[..end]
 }
 
+/// The host of an address with its port, for messages: without a user and a password.
+pub(crate) fn host(url: &str) -> &str {
+    let origin = origin(url);
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    host.rsplit_once('@').map_or(host, |(_, host)| host)
+}
+
 /// Where a redirect leads. None for what is no address, and from a guarded connection
 /// to an open one.
 fn joined(url: &str, location: &str) -> Option<String> {
@@ -450,5 +487,7 @@ mod tests {
         assert_eq!(origin("http://127.0.0.1:80/a://b"), "http://127.0.0.1:80");
         assert_eq!(origin("https://h"), "https://h");
         assert_ne!(origin("https://hub.example.evil/"), origin("https://hub.example/"));
+        assert_ne!(origin("https://hub.example@evil.example/"), origin("https://hub.example/"));
+        assert_eq!(host("https://me:secret@hub.example:80/a@b"), "hub.example:80");
     }
 }

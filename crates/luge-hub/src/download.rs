@@ -18,7 +18,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::cache::PART;
-use crate::client::{Meta, Trouble, sleep};
+use crate::client::{Meta, Trouble, is_hash, sleep};
 use crate::files::{choose, groups};
 use crate::name::HubName;
 use crate::{Error, Hub};
@@ -53,13 +53,13 @@ pub struct RemoteFile {
 impl Plan {
     /// The size of all files, in bytes, as far as the hub tells.
     pub fn size(&self) -> u64 {
-        self.files.iter().filter_map(|file| file.size).sum()
+        self.files.iter().filter_map(|file| file.size).fold(0, u64::saturating_add)
     }
 
     /// How much is to come, in bytes, as far as the hub tells.
     pub fn missing(&self) -> u64 {
         let missing = |file: &RemoteFile| Some(file.size?.saturating_sub(file.present));
-        self.files.iter().filter_map(missing).sum()
+        self.files.iter().filter_map(missing).fold(0, u64::saturating_add)
     }
 }
 
@@ -145,6 +145,7 @@ impl Hub {
         let files = group.files.iter().map(|path| {
             let file = info.siblings.iter().find(|file| file.rfilename == *path);
             let etag = file.and_then(|file| file.lfs.as_ref()?.sha256.as_deref());
+            let etag = etag.filter(|etag| is_hash(etag));
             RemoteFile {
                 path: path.clone(),
                 size: file.and_then(|file| file.size),
@@ -217,22 +218,31 @@ impl Download<'_> {
         let write =
             |path: &Path, source| Error::Io { what: "write", path: path.to_owned(), source };
         let locks = self.hub.locks_folder(repo);
-        for folder in [blob.parent(), place.parent(), Some(&*locks)].into_iter().flatten() {
-            fs::create_dir_all(folder).map_err(|source| write(folder, source))?;
-        }
-        let is_whole = || fs::metadata(&blob).is_ok_and(|data| data.len() == self.meta.size);
+        let make =
+            |folder: &Path| fs::create_dir_all(folder).map_err(|source| write(folder, source));
+        let has_size =
+            |path: &Path| fs::metadata(path).is_ok_and(|data| data.len() == self.meta.size);
+        // Where there are no links, the content lies in its place and nowhere else.
+        let is_whole = || has_size(&blob) || has_size(&place);
         if is_whole() {
             progress.event(Event::Present { file: self.file });
         } else {
+            make(&locks)?;
             let lock = locks.join(format!("{}.lock", self.meta.etag));
             let _lock = self.lock(&lock, progress, stop)?;
             if is_whole() {
                 progress.event(Event::Present { file: self.file });
             } else {
+                // Only now: while this waited, the repository may have been removed.
+                make(&folder.join("blobs"))?;
                 self.fetch_blob(&blob, progress, stop)?;
             }
         }
-        link(&blob, &place).map_err(|source| write(&place, source))?;
+        if has_size(&blob) {
+            // Only now, too: empty folders are tidied up.
+            place.parent().map_or(Ok(()), make)?;
+            link(&blob, &place).map_err(|source| write(&place, source))?;
+        }
         Ok(place)
     }
 
@@ -276,19 +286,24 @@ impl Download<'_> {
     ) -> Result<(), Error> {
         let path = blob.with_file_name(format!("{}.{PART}", self.meta.etag));
         let failed = |source| Error::Io { what: "write", path: path.clone(), source };
+        let (file, size) = (self.file, self.meta.size);
+        let there = fs::metadata(&path).map_or(0, |data| data.len());
+        let done = if there > size { 0 } else { there };
+        self.check_space(blob, size - done)?;
+        // Before the part is read: that of a large model takes its time.
+        progress.event(Event::Begin { file, size, done });
         let mut part = Part::open(&path, stop)?;
-        if part.done > self.meta.size {
+        if part.done > size {
             part.clear().map_err(failed)?;
         }
-        self.check_space(&part)?;
-        let (file, size) = (self.file, self.meta.size);
-        progress.event(Event::Begin { file, size, done: part.done });
         let mut tries = 0;
+        let mut furthest = part.done;
         while part.done < size {
-            let before = part.done;
             if let Err(trouble) = self.receive(&mut part, progress, stop) {
-                // An attempt that brought something was a good one.
-                tries = if part.done > before { 1 } else { tries + 1 };
+                // An attempt that brought something was a good one. What comes a second
+                // time is nothing: it could go on like that for ever.
+                tries = if part.done > furthest { 1 } else { tries + 1 };
+                furthest = furthest.max(part.done);
                 let trouble = match trouble {
                     // The hub was there a moment ago.
                     Trouble::Final(error @ Error::Unreachable { .. }) => {
@@ -329,7 +344,7 @@ impl Download<'_> {
         stop: &AtomicBool,
     ) -> Result<(), Trouble> {
         let write = |path: &Path, error| Trouble::Final(self.write_error(path, error));
-        let opened = self.hub.open(&self.plan.name, &self.url, part.done)?;
+        let opened = self.hub.open(&self.plan.name, &self.url, part.done, self.meta.size)?;
         // The file ends before the part does: it is another file's.
         let Some((reader, begins)) = opened else {
             part.clear().map_err(|error| write(&part.path, error))?;
@@ -363,10 +378,9 @@ impl Download<'_> {
     }
 
     /// Refuses what cannot fit. Where the system does not tell, writing will.
-    fn check_space(&self, part: &Part) -> Result<(), Error> {
-        let needed = self.meta.size - part.done;
-        match fs4::available_space(&part.path) {
-            Ok(free) if free < needed => Err(self.no_space(needed, free)),
+    fn check_space(&self, blob: &Path, needed: u64) -> Result<(), Error> {
+        match blob.parent().map(fs4::available_space) {
+            Some(Ok(free)) if free < needed => Err(self.no_space(needed, free)),
             _ => Ok(()),
         }
     }

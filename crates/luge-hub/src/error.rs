@@ -101,7 +101,7 @@ pub enum Error {
     },
 
     /// A name that fits several models.
-    #[error("'{name}' can be several models: name one of {}", .choices.join(", "))]
+    #[error("'{name}' can be several models: name one of {}", some(.choices))]
     Ambiguous {
         /// The name.
         name: String,
@@ -165,6 +165,15 @@ pub enum Error {
         /// The host.
         host: String,
         /// What went wrong.
+        reason: String,
+    },
+
+    /// An address of a hub that is none.
+    #[error("HF_ENDPOINT is '{endpoint}', which is no address of a hub: {reason}")]
+    Endpoint {
+        /// The address.
+        endpoint: String,
+        /// What is wrong with it.
         reason: String,
     },
 
@@ -270,7 +279,13 @@ pub enum Gate {
 impl Error {
     /// Whether the request was at fault, as opposed to files, network or machine.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::Name { .. } | Error::AliasCycle(_) | Error::Ambiguous { .. })
+        matches!(
+            self,
+            Error::Name { .. }
+                | Error::AliasCycle(_)
+                | Error::Ambiguous { .. }
+                | Error::Endpoint { .. }
+        )
     }
 }
 
@@ -298,6 +313,16 @@ fn title(status: u16) -> &'static str {
         502 | 504 => " (bad gateway)",
         503 => " (service unavailable)",
         _ => "",
+    }
+}
+
+/// The names in a line, and how many there are where these are too many.
+fn some(names: &[String]) -> String {
+    const MOST: usize = 12;
+    let shown = names[..names.len().min(MOST)].join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        others => format!("{shown}, or {others} others"),
     }
 }
 

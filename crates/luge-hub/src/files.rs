@@ -89,9 +89,13 @@ pub fn groups<'a>(files: impl IntoIterator<Item = &'a str>) -> Vec<FileGroup> {
 
 /// Whether a path stays inside its repository, and shows as what it is. The hub tells the
 /// names, and files are written by them.
+///
+/// Windows has drives (`C:`) and streams (`a:b`), and leaves out dots and blanks at the end
+/// of a name, so that `.. ` leads up: such names are refused everywhere.
 pub fn is_inside(path: &str) -> bool {
-    let is_name = |part: &str| !matches!(part, "" | "." | "..");
-    path.split('/').all(is_name) && !path.contains(|c: char| c.is_control() || c == '\\')
+    let is_name = |part: &str| !part.is_empty() && !part.ends_with(['.', ' ']);
+    path.split('/').all(is_name)
+        && !path.contains(|c: char| c.is_control() || matches!(c, '\\' | ':'))
 }
 
 /// Whether a file is a model that generates text, by its name.
@@ -310,6 +314,10 @@ mod tests {
             let message = choose("o/m", &two, &choice).unwrap_err().to_string();
             assert!(message.contains("o/m/a-Q4_0.gguf, o/m/b-Q4_0.gguf"), "{message}");
         }
+        let many: Vec<String> = (0..20).map(|number| format!("{number:02}-Q4_0.gguf")).collect();
+        let many = groups(many.iter().map(String::as_str));
+        let message = choose("o/m", &many, &FileChoice::Default).unwrap_err().to_string();
+        assert!(message.ends_with("o/m/11-Q4_0.gguf, or 8 others"), "{message}");
         assert_eq!(two[0].choice(&two), FileChoice::Path("a-Q4_0.gguf".to_owned()));
         assert_eq!(two[2].choice(&two), FileChoice::Tag("Q8_0".to_owned()));
         let one = groups(["a.gguf"]);
@@ -318,8 +326,18 @@ mod tests {
 
     #[test]
     fn names_that_lead_elsewhere_are_no_files_of_a_repository() {
-        let names =
-            ["../a.gguf", "/a.gguf", "a/../../b.gguf", "a\\b.gguf", "a\u{1b}[2J.gguf", "a//b.gguf"];
+        let names = [
+            "../a.gguf",
+            "/a.gguf",
+            "a/../../b.gguf",
+            "a\\b.gguf",
+            "a\u{1b}[2J.gguf",
+            "a//b.gguf",
+            "C:/a.gguf",
+            "a:b.gguf",
+            "a/.. /b.gguf",
+            "a/.../b.gguf",
+        ];
         assert_eq!(groups(names), []);
     }
 

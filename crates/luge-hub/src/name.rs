@@ -21,6 +21,7 @@ use percent_encoding::percent_decode_str;
 use crate::Error;
 use crate::error::there_are;
 use crate::files::is_inside;
+use crate::settings::expanded;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +135,10 @@ impl Name {
         loop {
             if Path::new(text).is_file() {
                 return Ok(Name::Path(text.into()));
+            }
+            // Shells write it out. Who writes aliases and settings has none.
+            if text.starts_with("~/") {
+                return Ok(Name::Path(expanded(text.into(), dirs::home_dir().as_deref())));
             }
             let Some(meant) = aliases.get(text) else { return Name::parse_literal(text) };
             passed.push(text.to_owned());
@@ -287,7 +292,8 @@ fn address(rest: &str, is_address: bool) -> (Option<String>, Option<String>) {
 }
 
 impl OllamaName {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what stands behind `ollama:`; `None` for what ollama would not take.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (path, tag) = match text.rsplit_once(':') {
             Some((path, tag)) if !tag.contains('/') => (path, tag),
             _ => (text, LATEST),
@@ -306,7 +312,7 @@ impl OllamaName {
         };
         let is_fine = [host, namespace, model, tag].into_iter().all(is_name);
         is_fine.then(|| OllamaName {
-            host: if host == "huggingface.co" { "hf.co" } else { host }.to_owned(),
+            host: host.to_owned(),
             namespace: namespace.to_owned(),
             model: model.to_owned(),
             tag: tag.to_owned(),
@@ -398,10 +404,11 @@ mod tests {
 
     #[test]
     fn files_that_are_not_there_are_still_files() {
-        for path in ["model.gguf", "models/a.gguf", "./a", "/a/b", "~/a/b", "a/b/c/d", "a\\b.gguf"]
-        {
+        for path in ["model.gguf", "models/a.gguf", "./a", "/a/b", "~a/b", "a/b/c/d", "a\\b.gguf"] {
             assert_eq!(parsed(path), Ok(Name::Path(path.into())), "{path}");
         }
+        let home = dirs::home_dir().unwrap();
+        assert_eq!(parsed("~/a/b"), Ok(Name::Path(home.join("a/b"))));
         assert_eq!(parsed("llama3.2"), Ok(Name::Unknown("llama3.2".to_owned())));
         assert_eq!(parsed("llama3.2:1b"), Ok(Name::Unknown("llama3.2:1b".to_owned())));
     }
@@ -429,6 +436,12 @@ mod tests {
             ("ollama:llama3.2:1b", "registry.ollama.ai library llama3.2 1b", "llama3.2:1b"),
             ("ollama:user/model:tag", "registry.ollama.ai user model tag", "user/model:tag"),
             ("ollama:hf.co/org/m-GGUF:Q4_0", "hf.co org m-GGUF Q4_0", "hf.co/org/m-GGUF:Q4_0"),
+            // ollama keeps the two apart.
+            (
+                "ollama:huggingface.co/org/m:Q4_0",
+                "huggingface.co org m Q4_0",
+                "huggingface.co/org/m:Q4_0",
+            ),
             ("ollama:localhost:5000/a/b", "localhost:5000 a b latest", "localhost:5000/a/b"),
         ];
         for (written, parts, shown) in names {

@@ -110,8 +110,9 @@ impl Ollama {
                     model: model.to_owned(),
                     tag: tag.to_owned(),
                 };
-                let is_hidden = tag.starts_with('.');
-                (!is_hidden).then(|| (folder.clone(), name, file))
+                // Other files lie there too, such as .DS_Store.
+                let is_name = OllamaName::parse(&name.to_string()).as_ref() == Some(&name);
+                is_name.then(|| (folder.clone(), name, file))
             }));
         }
         found
@@ -122,8 +123,9 @@ fn read(folder: &Path, name: OllamaName, manifest: &Path) -> Result<OllamaModel,
     let refused =
         |reason: &str| Error::Ollama { name: name.to_string(), reason: reason.to_owned() };
     let failed = |source| Error::Io { what: "read", path: manifest.to_owned(), source };
-    let size = fs::metadata(manifest).map_err(failed)?.len();
-    if size > LONGEST_MANIFEST {
+    let data = fs::metadata(manifest).map_err(failed)?;
+    // A pipe would have this wait for its other end.
+    if !data.is_file() || data.len() > LONGEST_MANIFEST {
         return Err(refused("its manifest is no manifest"));
     }
     let text = fs::read(manifest).map_err(failed)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Error;
+use crate::client::host;
 
 /// Where models are kept and fetched from.
 #[derive(Clone)]
@@ -33,7 +34,7 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings")
             .field("cache", &self.cache)
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.shown_endpoint())
             .field("has_token", &self.token.is_some())
             .field("offline", &self.offline)
             .field("ollama", &self.ollama)
@@ -109,13 +110,20 @@ impl Settings {
 
     /// The hub's host, for messages.
     pub(crate) fn host(&self) -> &str {
-        let rest = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest);
-        rest.split('/').next().unwrap_or(rest)
+        host(&self.endpoint)
+    }
+
+    /// The hub's address, for messages: it may have a password in it.
+    pub(crate) fn shown_endpoint(&self) -> String {
+        match (self.endpoint.split_once("://"), self.endpoint.split_once('@')) {
+            (Some((scheme, _)), Some(_)) => format!("{scheme}://{}", self.host()),
+            _ => self.endpoint.clone(),
+        }
     }
 }
 
 /// A path with `~` written out.
-fn expanded(path: PathBuf, home: Option<&Path>) -> PathBuf {
+pub(crate) fn expanded(path: PathBuf, home: Option<&Path>) -> PathBuf {
     match (path.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path,

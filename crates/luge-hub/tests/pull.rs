@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use luge_hub::{Error, Event, Hub, HubName, Name, Progress, Settings};
+use luge_hub::{Error, Event, Hub, HubName, Name, Plan, Progress, RemoteFile, Settings};
 use support::{Access, COMMIT, Fault, TestHub, checksum, wait_until};
 use tempfile::TempDir;
 
@@ -209,10 +209,11 @@ fn a_repository_that_has_moved_is_followed() {
     let (setting, q8) = Setting::with_repo();
     let to = |path: &str| Fault::Redirect(format!("/{path}"));
     setting.server.fault("/api/models/org/old", to("api/models/org/tiny-GGUF/revision/main"));
-    for _ in 0..2 {
-        let path = format!("{REPO}/resolve/{COMMIT}/tiny-Q8_0.gguf");
-        setting.server.fault("/org/old/resolve", to(&path));
-    }
+    let path = format!("{REPO}/resolve/{COMMIT}/tiny-Q8_0.gguf");
+    // What the old place says of the file counts less than what the new one does.
+    let old = [("location", format!("/{path}")), ("x-linked-size", "1".to_owned())];
+    setting.server.fault("HEAD /org/old/resolve", Fault::Status(307, old.to_vec()));
+    setting.server.fault("GET /org/old/resolve", to(&path));
     let (path, _) = setting.pull("org/old:Q8_0").unwrap();
     assert_eq!(fs::read(path).unwrap(), q8);
 }
@@ -250,6 +251,43 @@ fn a_server_without_ranges_begins_anew() {
     setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::NoRange);
     let (path, _) = setting.pull(&format!("{REPO}:Q8_0")).unwrap();
     assert_eq!(fs::read(path).unwrap(), q8);
+}
+
+/// Such as the page of a proxy, or a mirror that is not up to date.
+#[test]
+fn an_answer_of_another_size_costs_nothing_of_what_came() {
+    let (setting, q8) = Setting::with_repo();
+    setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Cut(100_000));
+    setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Status(200, Vec::new()));
+    let message = setting.refused(&format!("{REPO}:Q8_0"));
+    assert!(message.contains("a file of another size"), "{message}");
+    assert_eq!(fs::read(setting.part(&q8)).unwrap(), q8[..100_000]);
+    let (path, _) = setting.pull(&format!("{REPO}:Q8_0")).unwrap();
+    assert_eq!(fs::read(path).unwrap(), q8);
+}
+
+/// A server that brings the same again and again would have it fetched for ever.
+#[test]
+fn what_comes_a_second_time_is_no_progress() {
+    let (setting, _) = Setting::with_repo();
+    for _ in 0..20 {
+        setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Cut(100_000));
+        setting.server.fault("GET /org/tiny-GGUF/tiny", Fault::Status(416, Vec::new()));
+    }
+    assert!(setting.refused(&format!("{REPO}:Q8_0")).contains("cut off"));
+    assert!(setting.server.ranges().len() <= 6);
+}
+
+#[test]
+fn sizes_that_cannot_be_are_told_and_added_up() {
+    let file = |size| RemoteFile { path: "a.gguf".to_owned(), size: Some(size), present: 1 };
+    let plan = Plan {
+        name: name(REPO),
+        chosen: name(REPO),
+        commit: COMMIT.to_owned(),
+        files: vec![file(u64::MAX), file(u64::MAX)],
+    };
+    assert_eq!((plan.size(), plan.missing()), (u64::MAX, u64::MAX));
 }
 
 #[test]
@@ -315,6 +353,10 @@ fn a_hub_that_stays_broken_says_so() {
         setting.server.fault("GET /api", answer);
         assert!(setting.refused(REPO).contains("HF_ENDPOINT"));
     }
+    let asked = setting.server.requests().len();
+    setting.server.fault("GET /api", Fault::Endless);
+    assert!(setting.refused(REPO).contains("larger than"));
+    assert_eq!(setting.server.requests().len(), asked + 1);
 }
 
 #[test]
@@ -339,9 +381,12 @@ fn the_token_opens_the_hub_and_never_leaves_it() {
 fn a_token_that_is_none_is_told_so() {
     let (mut setting, _) = Setting::with_repo();
     setting.token = Some("hf_old".to_owned());
-    let header = ("x-error-message", "Invalid credentials in Authorization header".to_owned());
-    setting.server.fault("GET /api", Fault::Status(401, vec![header]));
-    assert!(setting.refused(REPO).contains("is not valid"));
+    let code = ("x-error-code", "RepoNotFound".to_owned());
+    let said = ("x-error-message", "Invalid credentials in Authorization header".to_owned());
+    for headers in [Vec::new(), vec![code, said]] {
+        setting.server.fault("GET /api", Fault::Status(401, headers));
+        assert!(setting.refused(REPO).contains("is not valid"));
+    }
 }
 
 #[test]
@@ -382,6 +427,7 @@ fn there_must_be_room() {
     setting.server.fault("HEAD", Fault::Size(1 << 60));
     let message = setting.refused(&format!("{REPO}:Q8_0"));
     assert!(message.contains("no room") && message.contains("1153 PB"), "{message}");
+    assert!(!setting.part(&content(8, 300_000)).exists());
     assert!(setting.server.ranges().is_empty());
 }
 
@@ -396,6 +442,18 @@ fn no_hub_at_all() {
         error.contains(&format!("cannot reach {free}")) && error.contains("network"),
         "{error}"
     );
+    // No name can be this long: no one is asked for it. A password is for no one's eyes.
+    let hub = |endpoint: String| Hub::new(Settings { endpoint, ..setting.settings() });
+    let refused = |endpoint: String| {
+        let mut heard = Heard::default();
+        let error = hub(endpoint).plan(&name(REPO), &mut heard, &AtomicBool::new(false));
+        assert!(heard.0.is_empty(), "{:?}", heard.0);
+        error.unwrap_err().to_string()
+    };
+    let long = "a".repeat(64);
+    let error = refused(format!("http://me:secret@{long}"));
+    assert!(error.starts_with(&format!("cannot reach {long} (no such host")), "{error}");
+    assert!(refused("http://".to_owned()).contains("HF_ENDPOINT is 'http://'"));
 }
 
 #[test]
@@ -452,6 +510,32 @@ fn a_file_is_fetched_once_however_many_want_it() {
     assert_eq!(setting.server.ranges().len(), 1);
 }
 
+/// Another process has fetched it, and removed it again.
+#[test]
+fn a_repository_may_be_removed_while_one_waits_for_it() {
+    struct Waiting(fs::File, PathBuf, usize);
+    impl Progress for Waiting {
+        fn event(&mut self, event: Event<'_>) {
+            if let Event::Waiting { .. } = event {
+                // There is a folder only if someone has made it.
+                let _ = fs::remove_dir_all(&self.1);
+                self.0.unlock().unwrap();
+                self.2 += 1;
+            }
+        }
+    }
+    let (setting, q8) = Setting::with_repo();
+    let locks = setting.home.path().join("hub/.locks/models--org--tiny-GGUF");
+    fs::create_dir_all(&locks).unwrap();
+    let lock = fs::File::create(locks.join(format!("{}.lock", checksum(&q8)))).unwrap();
+    lock.lock().unwrap();
+    let mut waiting = Waiting(lock, setting.repo_folder(), 0);
+    let (hub, stop) = (setting.hub(), AtomicBool::new(false));
+    let plan = hub.plan(&name(&format!("{REPO}:Q8_0")), &mut (), &stop).unwrap();
+    let path = hub.fetch(&plan, &mut waiting, &stop).unwrap();
+    assert_eq!((fs::read(path).unwrap(), waiting.2), (q8, 1));
+}
+
 #[test]
 fn a_newer_state_shares_what_has_not_changed() {
     let (setting, q8) = Setting::with_repo();
@@ -473,6 +557,74 @@ fn a_newer_state_shares_what_has_not_changed() {
     let second = remove(REPO);
     assert_eq!((second.bytes(), second.shared), (300_000, 0));
     second.remove().unwrap();
+    assert!(!setting.repo_folder().exists());
+}
+
+/// One row of the list goes at once, whatever the repository's state was at each pull.
+#[test]
+fn a_model_is_removed_from_every_snapshot_that_has_it() {
+    let (setting, q8) = Setting::with_repo();
+    setting.pull(&format!("{REPO}:Q8_0")).unwrap();
+    let newer = "fedcba9876543210fedcba9876543210fedcba98";
+    let copy = "other/name.gguf";
+    let files: [(&str, &[u8]); 2] = [("tiny-Q8_0.gguf", &q8), (copy, &q8)];
+    setting.server.repo_at(REPO, newer, Access::Open, &files);
+    setting.pull(&format!("{REPO}:Q8_0")).unwrap();
+    let removal = setting.hub().removal(&name(&format!("{REPO}:Q8_0"))).unwrap();
+    assert_eq!((removal.bytes(), removal.shared), (300_000, 0));
+    // Under another name it is another model.
+    setting.pull(&format!("{REPO}/{copy}")).unwrap();
+    let removal = setting.hub().removal(&name(&format!("{REPO}:Q8_0"))).unwrap();
+    assert_eq!((removal.bytes(), removal.shared), (0, 300_000));
+    removal.remove().unwrap();
+    assert_eq!(names_in(&setting.repo_folder().join("snapshots")), [newer]);
+    assert_eq!(setting.hub().removal(&name(REPO)).unwrap().remove().unwrap(), 300_000);
+    assert!(!setting.repo_folder().exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_removed_that_is_not_the_caches() {
+    use std::os::unix::fs::symlink;
+
+    let (setting, q8) = Setting::with_repo();
+    let (path, _) = setting.pull(&format!("{REPO}:Q8_0")).unwrap();
+    // A blob on another disk, a file of someone's own linked in, and others around.
+    let blob = setting.repo_folder().join("blobs").join(checksum(&q8));
+    let (moved, own) = (setting.home.path().join("moved"), setting.home.path().join("own.gguf"));
+    fs::rename(&blob, &moved).unwrap();
+    symlink(&moved, &blob).unwrap();
+    fs::write(&own, "mine").unwrap();
+    symlink(&own, path.with_file_name("own-Q4_0.gguf")).unwrap();
+    let deep = path.parent().unwrap().join("a/b/c/d/e/f");
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("g"), "deep").unwrap();
+    fs::write(setting.repo_folder().join("notes"), "mine").unwrap();
+
+    for tag in ["Q4_0", "Q8_0"] {
+        let removal = setting.hub().removal(&name(&format!("{REPO}:{tag}"))).unwrap();
+        assert!(removal.bytes() < 1000);
+        removal.remove().unwrap();
+    }
+    assert!(!path.exists() && fs::symlink_metadata(blob).is_err());
+    assert_eq!(fs::read(moved).unwrap(), q8);
+    assert_eq!(fs::read(own).unwrap(), b"mine");
+    assert_eq!(fs::read(deep.join("g")).unwrap(), b"deep");
+    assert!(setting.repo_folder().join("notes").exists());
+}
+
+/// Drives without links, and Windows for most.
+#[test]
+fn where_there_are_no_links_a_model_is_not_fetched_again() {
+    let (setting, q8) = Setting::with_repo();
+    let (path, _) = setting.pull(&format!("{REPO}:Q8_0")).unwrap();
+    let blob = setting.repo_folder().join("blobs").join(checksum(&q8));
+    fs::remove_file(&path).unwrap();
+    fs::rename(&blob, &path).unwrap();
+    let (again, heard) = setting.pull(&format!("{REPO}:Q8_0")).unwrap();
+    assert_eq!(heard, ["present tiny-Q8_0.gguf"]);
+    assert_eq!(fs::read(again).unwrap(), q8);
+    assert_eq!(setting.hub().removal(&name(REPO)).unwrap().remove().unwrap(), 300_000);
     assert!(!setting.repo_folder().exists());
 }
 

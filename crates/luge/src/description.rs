@@ -266,7 +266,7 @@ fn special_tokens(gguf: &Gguf) -> Vec<SpecialToken> {
 
 /// The names of llama.cpp's file types, as files on Hugging Face are called.
 fn file_type(number: u32) -> Option<&'static str> {
-    const NAMES: [(u32, &str); 35] = [
+    const NAMES: [(u32, &str); 36] = [
         (0, "F32"),
         (1, "F16"),
         (2, "Q4_0"),
@@ -302,6 +302,7 @@ fn file_type(number: u32) -> Option<&'static str> {
         (38, "MXFP4_MOE"),
         (39, "NVFP4"),
         (40, "Q1_0"),
+        (41, "Q2_0"),
     ];
     NAMES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }

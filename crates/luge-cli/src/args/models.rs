@@ -23,6 +23,10 @@ pub struct PullArgs {
     /// Models of Hugging Face: org/name, org/name:Q4_K_M, org/name/file.gguf
     #[arg(value_name = "MODEL", required = true)]
     pub models: Vec<PathBuf>,
+
+    /// Fetch nothing: print where the models are on this machine, as HF_HUB_OFFLINE=1
+    #[arg(long, help_heading = "Model")]
+    pub offline: bool,
 }
 
 #[derive(Debug, Args)]

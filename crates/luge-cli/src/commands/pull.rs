@@ -13,7 +13,9 @@ use crate::output;
 
 pub fn run(args: &PullArgs) -> Result<ExitCode, Failure> {
     let mut exit_code = ExitCode::SUCCESS;
-    let mut fetching = Fetching::begin(Hub::new(Settings::from_env()?));
+    let mut settings = Settings::from_env()?;
+    settings.offline |= args.offline;
+    let mut fetching = Fetching::begin(Hub::new(settings));
     for model in &args.models {
         match pull(&mut fetching, model) {
             Ok(path) => {

@@ -22,6 +22,10 @@ pub fn run(args: &RmArgs) -> Result<ExitCode, Failure> {
                 ));
             }
         },
+        Source::File(path) if !path.exists() => {
+            let (path, hint) = (path.clone(), String::new());
+            return Err(luge_hub::Error::NoFile { path, hint }.into());
+        }
         Source::File(path) => {
             return refused(format!(
                 "'{}' is a file of yours: luge rm removes models of Hugging Face's cache",

@@ -1,7 +1,7 @@
 //! `luge show`: what a model's file says about it, and what reading its layers costs.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -71,7 +71,10 @@ pub fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
             Failure::Run(format!("the model '{}' has no chat template", source.name()))
         })?;
         let mut out = io::stdout().lock();
-        writeln!(out, "{template}")?;
+        match out.is_terminal() {
+            true => writeln!(out, "{}", harmless(template))?,
+            false => writeln!(out, "{template}")?,
+        }
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -240,6 +243,12 @@ fn metadata(path: &Path) -> Result<Vec<(String, MetadataValue)>, Failure> {
     Ok(Gguf::open(path)?.metadata().collect())
 }
 
+/// A text in its lines, without what a terminal would take for orders.
+fn harmless(text: &str) -> String {
+    let is_order = |c: char| luge_page::is_unprintable(c) && !matches!(c, '\n' | '\t');
+    text.replace(is_order, "\u{fffd}")
+}
+
 /// A value on one line, cut where it is long.
 fn text(value: MetadataValue) -> String {
     const LONGEST: usize = 200;
@@ -297,6 +306,14 @@ pub fn human_count(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_gives_a_terminal_no_orders() {
+        assert_eq!(
+            harmless("{% if a %}\n\té\u{1b}]0;x\u{7}"),
+            "{% if a %}\n\té\u{fffd}]0;x\u{fffd}"
+        );
+    }
 
     #[test]
     fn counts_are_written_in_three_digits() {

@@ -29,7 +29,7 @@ pub fn store(home: &Path, name: &str, layers: &[(&str, &[u8])]) {
         .unwrap();
 }
 
-/// A store with a model, one of an adapter, one from elsewhere, and three that are no
+/// A store with a model, one of an adapter, two from elsewhere, and three that are no
 /// good.
 fn setting() -> TempDir {
     let home = tempfile::tempdir().unwrap();
@@ -39,6 +39,8 @@ fn setting() -> TempDir {
     store("registry.ollama.ai/library/tiny/latest", &[weights, ("template", b"{{ .Prompt }}")]);
     store("registry.ollama.ai/me/tuned/1b", &[weights, ("adapter", b"x"), ("projector", b"y")]);
     store("hf.co/org/tiny-GGUF/Q8_0", &[weights]);
+    store("huggingface.co/org/other-GGUF/Q8_0", &[weights]);
+    fs::write(home.path().join(".ollama/models/manifests/hf.co/org/tiny-GGUF/a b"), "x").unwrap();
     store("registry.ollama.ai/library/cloud/latest", &[("template", b"x")]);
     store("registry.ollama.ai/library/two/latest", &[weights, ("model", b"more")]);
     let lost = home.path().join(".ollama/models/manifests/registry.ollama.ai/library/lost/latest");
@@ -55,7 +57,12 @@ fn asked(home: &TempDir, name: &str) -> Luge {
 fn ollamas_models_are_used_where_they_lie() {
     let home = setting();
     let answer = run(model("llama")).flags("-n 8").arg(PROMPT).stdout();
-    for name in ["ollama:tiny", "ollama:Tiny:latest", "ollama:hf.co/org/tiny-GGUF:q8_0"] {
+    for name in [
+        "ollama:tiny",
+        "ollama:Tiny:latest",
+        "ollama:hf.co/org/tiny-GGUF:q8_0",
+        "ollama:huggingface.co/org/other-GGUF:Q8_0",
+    ] {
         assert_eq!(asked(&home, name).stdout(), answer, "{name}");
     }
     let outcome = asked(&home, "ollama:me/tuned:1b").outcome();
@@ -81,6 +88,12 @@ fn a_model_that_ollama_has_and_luge_cannot_use() {
     for (name, reason) in [("cloud", "no weights"), ("two", "several files"), ("lost", "damaged")] {
         let message = asked(&home, &format!("ollama:{name}")).failure(1);
         assert!(message.contains(name) && message.contains(reason), "{message}");
+    }
+    #[cfg(unix)]
+    {
+        let library = home.path().join(".ollama/models/manifests/registry.ollama.ai/library");
+        std::os::unix::fs::symlink("/dev/zero", library.join("lost/endless")).unwrap();
+        assert!(asked(&home, "ollama:lost:endless").failure(1).contains("is no manifest"));
     }
     let blobs = home.path().join(".ollama/models/blobs");
     fs::remove_dir_all(blobs).unwrap();

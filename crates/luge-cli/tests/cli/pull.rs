@@ -128,8 +128,13 @@ fn offline_nothing_is_asked_of_the_network() {
     let setting = Setting::new();
     let by_flag = setting.run("--offline -m").flags(NAME);
     let by_variable = setting.run("-m").flags(NAME).env("HF_HUB_OFFLINE", "1");
-    let pull = setting.luge("pull").arg(NAME).env("HF_HUB_OFFLINE", "1");
-    for luge in [by_flag, by_variable, pull] {
+    let pull = || setting.luge("pull").arg(NAME);
+    let pulls = [
+        pull().env("HF_HUB_OFFLINE", "1"),
+        pull().env("LUGE_OFFLINE", "1"),
+        pull().flags("--offline"),
+    ];
+    for luge in [by_flag, by_variable].into_iter().chain(pulls) {
         assert!(luge.failure(1).contains("not on this machine, and luge is offline"));
     }
     assert!(setting.server.requests().is_empty());
@@ -254,4 +259,6 @@ fn only_models_of_the_cache_are_removed() {
     assert!(refused("ollama:llama3.2").contains("ollama rm llama3.2"));
     assert!(refused(model("llama").to_str().unwrap()).contains("a file of yours"));
     assert!(refused("atlas").contains("built in"));
+    let missing = setting.luge("rm --yes none.gguf").failure(1);
+    assert_eq!(missing, "there is no model file 'none.gguf'");
 }

@@ -82,6 +82,8 @@ pub enum Fault {
     Damage,
     /// The hub's answer says that the file is this large.
     Size(u64),
+    /// A description of the repository that does not end.
+    Endless,
     /// A redirect to here.
     Redirect(String),
 }
@@ -230,6 +232,14 @@ fn answer(
         Some(Fault::Status(status, headers)) => return head(&mut stream, *status, headers, 0),
         Some(Fault::Redirect(to)) => {
             return head(&mut stream, 302, &[("location", to.clone())], 0);
+        }
+        Some(Fault::Endless) => {
+            stream.write_all(b"HTTP/1.1 200 As told\r\nconnection: close\r\n\r\n")?;
+            let blanks = vec![b' '; 1 << 20];
+            // Until no one listens any more.
+            loop {
+                stream.write_all(&blanks)?;
+            }
         }
         _ => {}
     }
