@@ -18,6 +18,8 @@ pub mod run;
 pub mod score;
 pub mod show;
 
+use std::time::Duration;
+
 use luge::{Completion, ExitCounts, FinishReason, Model, Session};
 use serde::Serialize;
 
@@ -71,6 +73,29 @@ fn can_grow(session: &Session) -> bool {
 /// "1 token", "2 tokens".
 fn counted(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// Says in the log how long a generation took, behind a prompt of so many tokens.
+fn log_timings(prompt: usize, completion: &Completion) {
+    let (timings, exits) = (&completion.timings, &completion.exits);
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    tracing::debug!(
+        "prompt {prompt} tokens, {} of them computed, in {:.0} ms, then {} tokens at {:.1} a \
+         second, {} exits evaluated, {} skipped",
+        timings.prompt_computed,
+        ms(timings.prompt),
+        timings.tokens,
+        timings.tokens_per_second(),
+        exits.evaluated,
+        exits.skipped,
+    );
+    if !timings.grammar_setup.is_zero() {
+        tracing::debug!(
+            "grammar set up in {:.1} ms, then {:.3} ms a token",
+            ms(timings.grammar_setup),
+            ms(timings.grammar) / timings.tokens.max(1) as f64,
+        );
+    }
 }
 
 /// A completion as JSON shows it.

@@ -2,12 +2,11 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use luge::{Completion, Decoder, FinishReason, Session};
 use serde::Serialize;
 
-use super::{CompletionObject, can_grow, counted, session, tokens};
+use super::{CompletionObject, can_grow, counted, log_timings, session, tokens};
 use crate::args::Format;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::output::{self, marked, print_json};
@@ -87,23 +86,6 @@ fn stream(
             counted(completion.tokens.len(), "token"),
         ));
     }
-    let timings = &completion.timings;
-    tracing::debug!(
-        "prompt {} tokens in {:.0} ms, then {} tokens at {:.1} a second, {} exits evaluated, {} skipped",
-        prompt.len(),
-        timings.prompt.as_secs_f64() * 1000.0,
-        timings.tokens,
-        timings.tokens_per_second(),
-        completion.exits.evaluated,
-        completion.exits.skipped,
-    );
-    if job.options.grammar.is_some() {
-        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        tracing::debug!(
-            "grammar set up in {:.1} ms, then {:.3} ms a token",
-            ms(timings.grammar_setup),
-            ms(timings.grammar) / timings.tokens.max(1) as f64,
-        );
-    }
+    log_timings(prompt.len(), &completion);
     Ok(completion)
 }

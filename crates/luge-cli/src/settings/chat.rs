@@ -9,6 +9,9 @@ use super::{is_setting, with_settings};
 use crate::args::{self, ChatArgs, Cli};
 use crate::failure::Failure;
 
+/// Flags in front of a command that take a value.
+const VALUED: [&str; 2] = ["--color", "--config"];
+
 /// A setting that can be changed while a chat goes on.
 pub struct ChatSetting {
     pub name: String,
@@ -27,8 +30,13 @@ pub fn parse_chat(
     changed: &[(String, String)],
 ) -> Result<(ChatArgs, Vec<ChatSetting>), Failure> {
     let mut line: Vec<OsString> = args::with_long_names(line).collect();
-    if let Some(command) = line.iter_mut().find(|arg| *arg == "run" || *arg == "chat") {
-        *command = "chat".into();
+    // The first that is no value of a flag in front of it.
+    let is_command = |at: &usize| {
+        (line[*at] == "run" || line[*at] == "chat")
+            && !VALUED.iter().any(|flag| line[at - 1] == *flag)
+    };
+    if let Some(at) = (1..line.len()).find(is_command) {
+        line[at] = "chat".into();
     }
     let end = line.iter().position(|arg| arg == "--").unwrap_or(line.len());
     line.splice(end..end, changed.iter().map(|(name, value)| format!("--{name}={value}").into()));

@@ -9,7 +9,7 @@ use luge::chat::{Answer, Part, Reply};
 use luge::{Decoder, FinishReason};
 
 use super::aside;
-use crate::commands::counted;
+use crate::commands::{counted, log_timings};
 use crate::failure::Failure;
 use crate::output::{self, ASIDE, marked};
 use crate::resolve::ChatSettings;
@@ -95,17 +95,18 @@ pub fn show(
             counted(completion.tokens.len(), "token"),
         ));
     }
-    let timings = &completion.timings;
-    tracing::debug!(
-        "prompt {prompt} tokens, {} of them computed, in {:.0} ms, then {} tokens at {:.1} a second, {} exits evaluated, {} skipped",
-        timings.prompt_computed,
-        timings.prompt.as_secs_f64() * 1000.0,
-        timings.tokens,
-        timings.tokens_per_second(),
-        completion.exits.evaluated,
-        completion.exits.skipped,
-    );
+    log_timings(prompt, completion);
     Ok(reply)
+}
+
+/// What is shown on a terminal while nothing else is to be seen yet.
+pub fn spinner() -> ProgressBar {
+    if !output::is_watched() {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
 }
 
 /// The screen, or the pipe, that an answer is written to.

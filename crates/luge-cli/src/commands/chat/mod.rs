@@ -21,7 +21,7 @@ use crate::failure::{Failure, INTERRUPTED};
 use crate::interrupt;
 use crate::output::{self, ASIDE, print_json};
 use crate::resolve::{ChatJob, ChatSettings, TemplateChoice, chat};
-use crate::settings::ChatSetting;
+use crate::settings::{ChatSetting, nearest};
 use answer::Manner;
 use editor::{Line, Lines};
 use typed::{COMMANDS, Command, Typed};
@@ -212,13 +212,12 @@ impl Chat {
 
     fn answer(&mut self, question: Message, manner: Manner) -> Result<Reply, Failure> {
         let can_grow = can_grow(&self.session);
-        let answer = self.conversation.ask(
-            &mut self.session,
-            &self.decoder,
-            question,
-            &self.settings.options,
-        )?;
-        answer::show(answer, &self.decoder, &self.settings, manner, can_grow)
+        // A long prompt is read for a while.
+        let spinner = answer::spinner();
+        let options = &self.settings.options;
+        let answer = self.conversation.ask(&mut self.session, &self.decoder, question, options);
+        spinner.finish_and_clear();
+        answer::show(answer?, &self.decoder, &self.settings, manner, can_grow)
     }
 
     fn carry_out(&mut self, command: Command<'_>) -> Result<Next, Failure> {
@@ -428,7 +427,7 @@ fn setting(name: &str, all: Vec<ChatSetting>) -> Result<ChatSetting, Failure> {
     let names: Vec<String> = all.iter().map(|setting| setting.name.clone()).collect();
     all.into_iter().find(|setting| setting.name == name).ok_or_else(|| {
         let all = names.iter().map(String::as_str).chain(SWITCHES);
-        let hint = match typed::nearest(name, all) {
+        let hint = match nearest(name, all) {
             Some(similar) => format!("perhaps {similar}; "),
             None => String::new(),
         };

@@ -1,5 +1,7 @@
 //! What is typed in a chat: a question, or a command that begins with a slash.
 
+use crate::settings::nearest;
+
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Typed<'a> {
@@ -98,15 +100,6 @@ fn unknown_command(word: &str) -> String {
         Some(name) => format!("there is no {word}: perhaps {name}; /? shows all"),
         None => format!("there is no {word}: /? shows what there is"),
     }
-}
-
-/// The name that is most like a word, if any is.
-pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|name| (strsim::jaro_winkler(word, name), name))
-        .filter(|&(similarity, _)| similarity > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }
 
 #[cfg(test)]
