@@ -14,7 +14,7 @@ use clap::{Arg, Command};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::{ONE_CALL, has_settings, is_setting, nearest};
+use super::{ATLAS, ONE_CALL, has_settings, is_setting, nearest};
 use crate::failure::Failure;
 
 /// What a file says, with keys that are known to be settings; their values are not
@@ -166,6 +166,10 @@ impl ConfigFile {
                     ),
                 )
             })?;
+            let value = match value {
+                Value::Text(model) if key.get_ref() == "model" => Value::Text(at_home(&model)),
+                value => value,
+            };
             let key_line = line(key.span());
             Ok::<_, Failure>(Entry { key: key.get_ref().to_string(), value, line: key_line })
         };
@@ -198,7 +202,11 @@ impl ConfigFile {
                                 format!("the alias '{}' takes a model's name", alias.get_ref()),
                             )
                         })?;
-                        file.aliases.insert(alias.get_ref().to_string(), model.to_owned());
+                        if alias.get_ref() == ATLAS {
+                            let what = "'atlas' is the model that is built in, and no alias";
+                            return Err(wrong(alias.span(), what.to_owned()));
+                        }
+                        file.aliases.insert(alias.get_ref().to_string(), at_home(model));
                     }
                 }
                 DeValue::Table(models) if name == MODELS => {
@@ -251,6 +259,15 @@ impl Value {
             }
             other => text(other).map(Value::Text),
         }
+    }
+}
+
+/// A model's name, with the home directory in the place of the `~` that a shell would
+/// have replaced.
+fn at_home(model: &str) -> String {
+    match (model.strip_prefix("~/"), dirs::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest).to_string_lossy().into_owned(),
+        _ => model.to_owned(),
     }
 }
 
