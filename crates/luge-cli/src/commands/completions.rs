@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Command;
 use clap::builder::PossibleValuesParser;
-use luge::METHODS;
+use luge::{CacheType, METHODS};
 
-use crate::args::{CompletionsArgs, definition};
+use crate::args::{CHAT_TEMPLATES, CompletionsArgs, definition};
 use crate::failure::Failure;
+use crate::settings::has_settings;
 
 pub fn run(args: CompletionsArgs) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
@@ -21,20 +22,35 @@ pub fn run(args: CompletionsArgs) -> Result<ExitCode, Failure> {
 
 /// The command line with the values that a free text most often has.
 fn completed(command: Command) -> Command {
-    let methods = || METHODS.iter().map(|method| method.name);
-    let values = |name: &str| -> Vec<&'static str> {
-        match name {
-            "method" => methods().collect(),
-            "exit-norm" => vec!["raw", "final"],
-            "exit-softcap" => vec!["on", "off"],
-            "layers" => vec!["all", "low", "high"],
+    let names = |commands: Vec<&Command>| -> Vec<String> {
+        commands.iter().map(|command| command.get_name().to_owned()).collect()
+    };
+    let all = names(command.get_subcommands().collect());
+    let with_settings = names(command.get_subcommands().filter(|c| has_settings(c)).collect());
+    let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
+    let values = |command: &str, name: &str| -> Vec<String> {
+        match (command, name) {
+            ("config", "line") => with_settings.clone(),
+            ("man", "command") => all.clone(),
+            // Of a list, its beginning.
+            (_, "method" | "methods") => METHODS.iter().map(|method| method.name.into()).collect(),
+            (_, "exit-norm") => list(&["raw", "final"]),
+            (_, "exit-softcap") => list(&["on", "off"]),
+            (_, "layers") => list(&["all", "low", "high"]),
+            (_, "cache-type-k" | "cache-type-v") => {
+                CacheType::ALL.iter().map(|&(_, name)| name.to_owned()).collect()
+            }
+            (_, "chat-template") => list(&CHAT_TEMPLATES),
             _ => Vec::new(),
         }
     };
     command.mut_subcommands(|command| {
-        command.mut_args(|arg| match values(arg.get_long().unwrap_or_default()).as_slice() {
-            [] => arg,
-            values => arg.value_parser(PossibleValuesParser::new(values.iter().copied())),
+        let owner = command.get_name().to_owned();
+        command.mut_args(|arg| {
+            match values(&owner, arg.get_long().unwrap_or(arg.get_id().as_str())) {
+                none if none.is_empty() => arg,
+                values => arg.value_parser(PossibleValuesParser::new(values)),
+            }
         })
     })
 }
