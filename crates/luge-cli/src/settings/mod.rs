@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_setting_is_a_flag() {
+    fn what_is_no_setting_is_a_flag_and_in_the_docs() {
         let command = args::definition();
         let flags: Vec<_> = [&command]
             .into_iter()
@@ -219,8 +219,11 @@ mod tests {
             .flat_map(Command::get_arguments)
             .filter_map(Arg::get_long)
             .collect();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        let docs = std::fs::read_to_string(file).unwrap();
         for name in ONE_CALL {
             assert!(flags.contains(&name), "{name}");
+            assert!(docs.contains(&format!("`--{name}`")), "docs/configuration.md lacks {name}");
         }
         for name in TOOLS {
             assert!(command.find_subcommand(name).is_some(), "{name}");

@@ -458,6 +458,20 @@ mine = {:?}
 }
 
 #[test]
+fn published_settings_are_shown_with_the_model() {
+    let model = named("Llama-2-7b-hf");
+    let show = || bare_luge().flags("show").arg(model.path());
+    let text = show().stdout();
+    let line = "evolution-rate 2.5, evolution-scale 75, evolution-steps 10, \
+                evolution-lower-bound -100 (https://";
+    assert!(text.lines().any(|l| l.starts_with("truthfulqa") && l.contains(line)), "{text}");
+    let object = show().json();
+    assert_eq!(object["presets"].as_array().unwrap().len(), 4);
+    let text = bare_luge().flags("show").arg(crate::support::model("llama")).stdout();
+    assert!(!text.contains("Published"), "{text}");
+}
+
+#[test]
 fn published_settings_are_said_once_for_all_methods() {
     let model = named("Llama-2-7b-hf");
     let luge = compare(model.path()).flags("-n 1 --methods sled,greedy,sled+dola --preset gsm8k");
