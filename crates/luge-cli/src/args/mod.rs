@@ -277,7 +277,11 @@ pub fn report(error: &clap::Error) -> ExitCode {
             ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
         _ => {
-            output::complain(format_args!("{}", one_line(&error.render().to_string())));
+            let mut message = one_line(&error.render().to_string());
+            if error.kind() == ErrorKind::InvalidSubcommand && !message.contains(';') {
+                message.push_str("; luge --help names those that there are");
+            }
+            output::complain(format_args!("{message}"));
             ExitCode::from(2)
         }
     }

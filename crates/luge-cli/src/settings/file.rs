@@ -166,10 +166,6 @@ impl ConfigFile {
                     ),
                 )
             })?;
-            let value = match value {
-                Value::Text(model) if key.get_ref() == "model" => Value::Text(at_home(&model)),
-                value => value,
-            };
             let key_line = line(key.span());
             Ok::<_, Failure>(Entry { key: key.get_ref().to_string(), value, line: key_line })
         };
@@ -206,7 +202,7 @@ impl ConfigFile {
                             let what = "'atlas' is the model that is built in, and no alias";
                             return Err(wrong(alias.span(), what.to_owned()));
                         }
-                        file.aliases.insert(alias.get_ref().to_string(), at_home(model));
+                        file.aliases.insert(alias.get_ref().to_string(), model.to_owned());
                     }
                 }
                 DeValue::Table(models) if name == MODELS => {
@@ -259,15 +255,6 @@ impl Value {
             }
             other => text(other).map(Value::Text),
         }
-    }
-}
-
-/// A model's name, with the home directory in the place of the `~` that a shell would
-/// have replaced.
-fn at_home(model: &str) -> String {
-    match (model.strip_prefix("~/"), dirs::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest).to_string_lossy().into_owned(),
-        _ => model.to_owned(),
     }
 }
 
