@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Command;
 use clap::builder::PossibleValuesParser;
+use clap_complete::Shell;
 use luge::{CacheType, METHODS};
 
 use crate::args::{CHAT_TEMPLATES, CompletionsArgs, definition};
@@ -12,12 +13,16 @@ use crate::failure::Failure;
 use crate::settings::has_settings;
 
 pub fn run(args: CompletionsArgs) -> Result<ExitCode, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut completed(definition()), "luge", &mut script);
     let mut out = io::stdout().lock();
-    out.write_all(&script)?;
+    out.write_all(&script(args.shell))?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn script(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut completed(definition()), "luge", &mut script);
+    script
 }
 
 /// The command line with the values that a free text most often has.
@@ -53,4 +58,33 @@ fn completed(command: Command) -> Command {
             }
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+    use crate::args::visible;
+
+    #[test]
+    fn every_flag_of_every_command_is_completed() {
+        for shell in Shell::value_variants() {
+            let script = String::from_utf8(script(*shell)).unwrap();
+            let is_in = |word: &str| {
+                let is_part = |c: char| c.is_alphanumeric() || c == '-';
+                script
+                    .match_indices(word)
+                    .any(|(at, _)| !script[at + word.len()..].starts_with(is_part))
+            };
+            for command in definition().get_subcommands() {
+                assert!(is_in(command.get_name()), "{shell}: {}", command.get_name());
+                for flag in visible(command).filter_map(clap::Arg::get_long) {
+                    // fish has them as `-l flag`.
+                    let words = [format!("--{flag}"), format!("-l {flag}")];
+                    assert!(words.iter().any(|word| is_in(word)), "{shell}: --{flag}");
+                }
+            }
+        }
+    }
 }
