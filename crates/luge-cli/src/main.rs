@@ -26,7 +26,7 @@ use failure::Failure;
 fn main() -> ExitCode {
     let cli = match settings::parse(std::env::args_os()) {
         Ok((cli, notes)) => {
-            output::set_up(cli.color, cli.verbose, cli.quiet);
+            output::set_up(cli.global.color, cli.global.verbose, cli.global.quiet);
             for note in notes {
                 output::say(format_args!("{note}"));
             }
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Command::List(args) => commands::list::run(&args),
         Command::Show(args) => commands::show::run(&args),
         Command::Rm(args) => commands::rm::run(&args),
-        Command::Config(args) => commands::config::run(args, cli.config),
+        Command::Config(args) => commands::config::run(args, cli.global),
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args),
     };

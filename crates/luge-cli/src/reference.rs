@@ -48,6 +48,11 @@ fn render(command: &Command) -> Vec<u8> {
     let is_root = command.has_subcommands();
     let documented = command.clone().mut_args(|arg| {
         let mut help = help_of(&arg);
+        // A default that clap does not know: what the flag is without one is the program's.
+        let is_unsaid = arg.get_action().takes_values() && arg.get_default_values().is_empty();
+        if let Some(default) = default_of(&arg).filter(|_| is_unsaid) {
+            help.push_str(&format!(". Default: {default}"));
+        }
         for remark in remarks(command, &arg, "") {
             help.push_str(". ");
             help.push_str(&remark);
@@ -269,6 +274,12 @@ mod tests {
                 .replace("\\fR", " ")
                 .replace("\\fB", " ");
             for arg in visible(command) {
+                let default = default_of(arg).filter(|_| arg.get_action().takes_values());
+                if let Some(default) = default {
+                    let named = [format!("[default: {default}]"), format!("Default: {default}")];
+                    let id = arg.get_id();
+                    assert!(named.iter().any(|text| page.contains(text)), "{file}: {id}");
+                }
                 for name in names(arg) {
                     assert!(is_word(&page, &name), "{file} lacks {name}");
                     if command.has_subcommands() || !arg.is_global_set() {

@@ -64,6 +64,9 @@ pub struct ChatSettingArgs {
     pub sampling: SamplingArgs,
 }
 
+/// The names of luge's own chat templates.
+pub const CHAT_TEMPLATES: [&str; 5] = ["chatml", "llama3", "gemma", "phi3", "command-r"];
+
 fn template_name(text: &str) -> Result<String, String> {
     match luge::ChatTemplate::fallback(text) {
         Some(_) => Ok(text.to_owned()),
@@ -75,4 +78,16 @@ fn template_name(text: &str) -> Result<String, String> {
 
 fn json_object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
     serde_json::from_str(text).map_err(|error| format!("it takes a JSON object ({error})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_named_templates_are_there() {
+        for name in CHAT_TEMPLATES {
+            assert_eq!(template_name(name).as_deref(), Ok(name));
+        }
+    }
 }

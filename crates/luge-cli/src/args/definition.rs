@@ -122,6 +122,25 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_kept_from_the_documents() {
+        let command = definition();
+        for command in [&command].into_iter().chain(command.get_subcommands()) {
+            let name = command.get_name();
+            assert!(!command.is_hide_set(), "{name}");
+            assert!(command.get_all_aliases().eq(command.get_visible_aliases()), "{name}");
+            for arg in command.get_arguments() {
+                let name = format!("{name} {}", arg.get_id());
+                let is_hidden = arg.is_hide_set()
+                    || arg.is_hide_short_help_set()
+                    || arg.is_hide_long_help_set();
+                assert!(!is_hidden, "{name}");
+                assert_eq!(arg.get_all_aliases(), arg.get_visible_aliases(), "{name}");
+                assert_eq!(arg.get_all_short_aliases(), arg.get_visible_short_aliases(), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn a_summary_ends_where_the_particulars_begin() {
         let summaries = [
             ("Temperature; 0 takes the best token", "Temperature; 0 takes the best token"),

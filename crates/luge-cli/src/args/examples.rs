@@ -157,7 +157,8 @@ const EXAMPLES: &[Example] = &[
     },
     Example {
         command: "completions",
-        about: "The script goes where the shell looks for such, or is read by its start file.",
+        about: "The script goes where the shell looks for such, a folder that may have to be made \
+                first, or is read by its start file.",
         lines: &[
             (
                 "bash, for this user",

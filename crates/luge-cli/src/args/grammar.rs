@@ -6,7 +6,7 @@ use clap::Args;
 #[command(next_help_heading = "Grammar")]
 pub struct GrammarArgs {
     /// Write JSON that this schema describes: a file, or the schema itself if it begins
-    /// with a brace
+    /// with a brace [-jf]
     #[arg(
         short,
         long,

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
-pub use chat::{ChatArgs, ChatSettingArgs};
+pub use chat::{CHAT_TEMPLATES, ChatArgs, ChatSettingArgs};
 pub use definition::{default_of, definition, negation, visible, with_negations};
 pub use given::Given;
 pub use grammar::GrammarArgs;
@@ -44,6 +44,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
+    #[command(flatten)]
+    pub global: GlobalArgs,
+}
+
+/// The flags of all commands.
+#[derive(Debug, Clone, clap::Args)]
+pub struct GlobalArgs {
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorChoice,
@@ -270,7 +277,11 @@ pub fn report(error: &clap::Error) -> ExitCode {
             ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
         _ => {
-            output::complain(format_args!("{}", one_line(&error.render().to_string())));
+            let mut message = one_line(&error.render().to_string());
+            if error.kind() == ErrorKind::InvalidSubcommand && !message.contains(';') {
+                message.push_str("; luge --help names those that there are");
+            }
+            output::complain(format_args!("{message}"));
             ExitCode::from(2)
         }
     }
@@ -351,6 +362,17 @@ mod tests {
             "-fa",
         ];
         assert_eq!(long, wanted);
+    }
+
+    #[test]
+    fn short_names_of_llama_cpp_are_in_the_help_of_their_flags() {
+        let command = definition();
+        for (short, long) in SHORT_NAMES {
+            let mut args = command.get_subcommands().flat_map(clap::Command::get_arguments);
+            let arg = args.find(|arg| arg.get_long() == long.strip_prefix("--"));
+            let help = arg.and_then(clap::Arg::get_long_help).map(ToString::to_string);
+            assert!(help.is_some_and(|help| help.contains(&format!("[{short}]"))), "{short}");
+        }
     }
 
     #[test]

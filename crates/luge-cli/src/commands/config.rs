@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
+use clap::ColorChoice;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use crate::args::{ConfigArgs, Format};
+use crate::args::{ConfigArgs, Format, GlobalArgs};
 use crate::failure::Failure;
 use crate::locate;
 use crate::output::{self, ASIDE, HEADING, print_json};
@@ -46,10 +47,10 @@ enum ValueObject<'a> {
     Several(&'a [String]),
 }
 
-/// `config` is the file of `--config` in front of the command whose settings are shown.
-pub fn run(args: ConfigArgs, config: Option<PathBuf>) -> Result<ExitCode, Failure> {
+/// `global` stands in front of the command whose settings are shown.
+pub fn run(args: ConfigArgs, global: GlobalArgs) -> Result<ExitCode, Failure> {
     if args.path || args.init {
-        let place = Place::of(config).ok_or_else(|| {
+        let place = Place::of(global.config).ok_or_else(|| {
             Failure::Run(
                 "there is no home for a configuration file: name one with --config".to_owned(),
             )
@@ -61,7 +62,7 @@ pub fn run(args: ConfigArgs, config: Option<PathBuf>) -> Result<ExitCode, Failur
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let (mut force, file) = settings::of(line(args.line, config))?;
+    let (mut force, file) = settings::of(line(args.line, global))?;
     // A model that cannot be read says so where it is needed.
     let file_of = |model: &String| locate::on_this_machine(Path::new(model));
     let model = force.values("model").first().and_then(file_of);
@@ -84,10 +85,20 @@ pub fn run(args: ConfigArgs, config: Option<PathBuf>) -> Result<ExitCode, Failur
 }
 
 /// The command line that the settings are those of.
-fn line(given: Vec<OsString>, config: Option<PathBuf>) -> Vec<OsString> {
+fn line(given: Vec<OsString>, global: GlobalArgs) -> Vec<OsString> {
     let mut line = Vec::new();
-    if let Some(config) = config {
+    if let Some(config) = global.config {
         line.extend(["--config".into(), config.into_os_string()]);
+    }
+    if global.no_config {
+        line.push("--no-config".into());
+    }
+    if global.quiet {
+        line.push("--quiet".into());
+    }
+    line.extend((0..global.verbose).map(|_| "--verbose".into()));
+    if global.color != ColorChoice::Auto {
+        line.push(format!("--color={}", global.color).into());
     }
     if given.first().is_none_or(|first| first.as_encoded_bytes().starts_with(b"-")) {
         line.push("run".into());
@@ -149,7 +160,8 @@ fn table(force: &Force, file: Option<&str>) -> String {
             Origin::Preset => "preset".to_owned(),
             Origin::Default => "default".to_owned(),
         };
-        let values: Vec<_> = setting.values.iter().map(|value| shown(value)).collect();
+        let is_list = setting.values.len() > 1;
+        let values: Vec<_> = setting.values.iter().map(|value| shown(value, is_list)).collect();
         let row = [setting.name.clone(), values.join(" "), from];
         table.add_row(row.map(|cell| {
             if is_default && !cell.is_empty() { format!("{ASIDE}{cell}{ASIDE:#}") } else { cell }
@@ -157,16 +169,22 @@ fn table(force: &Force, file: Option<&str>) -> String {
     }
     let file = match file {
         Some(file) => format!("lines are those of {file}"),
-        None => "there is no configuration file; luge config --init writes one".to_owned(),
+        None => "no configuration file is read; luge config --path says where it would be, and \
+                 --init writes one"
+            .to_owned(),
     };
     format!("{}\n{ASIDE}{file}{ASIDE:#}\n", table.trim_fmt())
 }
 
-/// A value on one line, quoted where its blanks would not show.
-fn shown(value: &str) -> String {
+/// A value on one line, quoted where its blanks would not show, or be those of a list.
+fn shown(value: &str, is_in_list: bool) -> String {
     let is_plain = |c: char| !c.is_control();
     let shows = !value.is_empty() && value.trim() == value && value.chars().all(is_plain);
-    if shows { value.to_owned() } else { format!("{value:?}") }
+    if shows && !(is_in_list && value.contains(' ')) {
+        value.to_owned()
+    } else {
+        format!("{value:?}")
+    }
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -178,12 +196,22 @@ fn print(text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
     fn flags_without_a_command_are_those_of_run() {
+        let global = GlobalArgs {
+            color: ColorChoice::Auto,
+            verbose: 0,
+            quiet: false,
+            config: None,
+            no_config: false,
+        };
         let line = |given: &[&str], config: Option<&str>| {
-            super::line(given.iter().map(OsString::from).collect(), config.map(PathBuf::from))
+            let global = GlobalArgs { config: config.map(PathBuf::from), ..global.clone() };
+            super::line(given.iter().map(OsString::from).collect(), global)
         };
         assert_eq!(line(&[], None), ["run"]);
         assert_eq!(line(&["--temp", "1"], None), ["run", "--temp", "1"]);

@@ -14,7 +14,7 @@ use clap::{Arg, Command};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::{ONE_CALL, has_settings, is_setting, nearest};
+use super::{ATLAS, ONE_CALL, has_settings, is_setting, nearest};
 use crate::failure::Failure;
 
 /// What a file says, with keys that are known to be settings; their values are not
@@ -198,6 +198,10 @@ impl ConfigFile {
                                 format!("the alias '{}' takes a model's name", alias.get_ref()),
                             )
                         })?;
+                        if alias.get_ref() == ATLAS {
+                            let what = "'atlas' is the model that is built in, and no alias";
+                            return Err(wrong(alias.span(), what.to_owned()));
+                        }
                         file.aliases.insert(alias.get_ref().to_string(), model.to_owned());
                     }
                 }

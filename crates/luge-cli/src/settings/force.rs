@@ -1,5 +1,6 @@
 //! Which settings are in force for a command line, and where each comes from.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
@@ -9,9 +10,10 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use luge::presets::{PARAMS, Preset, TASKS, choose};
 use luge::{DecodingError, METHODS, Params, Pipeline};
+use luge_hub::Name;
 
 use super::file::{ConfigFile, Entry, Value};
-use super::{OTHER_VARIABLES, glob, has_settings, is_setting, variable};
+use super::{ATLAS, ONE_CALL, OTHER_VARIABLES, glob, has_settings, is_setting, variable};
 use crate::args::{PRESET, default_of};
 use crate::failure::Failure;
 
@@ -41,8 +43,8 @@ pub enum Origin {
 
 impl Origin {
     /// Its place in the order: of two, the lower one wins.
-    fn rank(&self) -> usize {
-        match self {
+    fn rank(&self) -> Rank {
+        let place = match self {
             Origin::Flag => 0,
             Origin::Variable(_) => 1,
             Origin::Model { .. } => 2,
@@ -50,9 +52,17 @@ impl Origin {
             Origin::Top { .. } => 4,
             Origin::Preset => 5,
             Origin::Default => 6,
-        }
+        };
+        let exactness = match self {
+            Origin::Model { pattern, .. } => glob::exactness(pattern),
+            _ => Default::default(),
+        };
+        (place, Reverse(exactness))
     }
 }
+
+/// A place in the order, and of models' tables how exact they are.
+type Rank = (usize, Reverse<(bool, usize)>);
 
 /// A flag and what is in force for it.
 #[derive(Debug, Clone)]
@@ -94,7 +104,7 @@ impl Force {
             settings.push(setting(arg, name, given, file, &models)?);
         }
         let mut force = Force { command: name.to_owned(), settings, notes: unknown(command) };
-        force.drop_conflicting(command, given);
+        force.drop_conflicting(command, given, file)?;
         force.drop_below_preset();
         force.fill_defaults(&args);
         for setting in &force.settings {
@@ -149,7 +159,15 @@ impl Force {
     }
 
     /// Leaves out what does not go together with what wins over it.
-    fn drop_conflicting(&mut self, command: &Command, given: &ArgMatches) {
+    ///
+    /// # Errors
+    /// Where neither of two wins.
+    fn drop_conflicting(
+        &mut self,
+        command: &Command,
+        given: &ArgMatches,
+        file: Option<&ConfigFile>,
+    ) -> Result<(), Failure> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for holder in command.find_subcommand(&self.command).into_iter().chain([command]) {
             for arg in holder.get_arguments() {
@@ -160,7 +178,7 @@ impl Force {
                 }
             }
         }
-        let ranks: BTreeMap<String, usize> = self
+        let ranks: BTreeMap<String, Rank> = self
             .settings
             .iter()
             // What is off stands in no one's way.
@@ -185,6 +203,23 @@ impl Force {
                 setting.reset();
             }
         }
+        let in_force = |id: &str| {
+            let setting = self.settings.iter().find(|setting| setting.id == id);
+            setting.filter(|setting| {
+                !setting.is_off && !matches!(setting.origin, Origin::Flag | Origin::Default)
+            })
+        };
+        for (one, other) in &pairs {
+            if let (Some(one), Some(other)) = (in_force(one), in_force(other)) {
+                let place = one.origin.place(file.map(|file| file.path.as_path()));
+                let (one, other) = (&one.name, &other.name);
+                return Err(Failure::Usage(format!(
+                    "{place}: {one} does not go together with {other}, which is set too: leave \
+                     one of them out"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn has(&self, id: &str) -> bool {
@@ -225,7 +260,8 @@ impl Force {
             if let Some(reason) = refusal(command, &self.command, &setting.name, value) {
                 let place = setting.origin.place(file.map(|file| file.path.as_path()));
                 let name = &setting.name;
-                let hint = match self.other_command(command, setting, value) {
+                let value = value.replace(char::is_control, " ");
+                let hint = match self.other_command(command, setting, &value) {
                     Some(other) => format!("; for {other} alone, put it into [{other}]"),
                     None => String::new(),
                 };
@@ -298,7 +334,7 @@ fn is_given(given: &ArgMatches, id: &str) -> bool {
 }
 
 /// The model that is asked for, by the names that a pattern may stand for: as it is
-/// named, what an alias stands for, and the file's own name.
+/// named, what an alias stands for, and the name of the file, or the repository.
 fn model_names(
     args: &[&Arg],
     command: &str,
@@ -309,11 +345,24 @@ fn model_names(
         return Ok(Vec::new());
     };
     let model = setting(arg, command, given, file, &[])?.values.into_iter().next();
-    let model = model.unwrap_or_else(|| "atlas".to_owned());
-    let target = file.and_then(|file| file.aliases.get(&model)).cloned();
-    let mut names: Vec<String> = [model].into_iter().chain(target).collect();
+    let model = model.unwrap_or_else(|| ATLAS.to_owned());
+    let mut names = Vec::new();
+    let mut next = Some(model);
+    // A file goes before an alias, and a circle of aliases is remarked on where it matters.
+    while let Some(name) = next.filter(|name| !names.contains(name)) {
+        let is_file = Path::new(&name).is_file();
+        next = file.filter(|_| !is_file).and_then(|file| file.aliases.get(&name)).cloned();
+        names.push(name);
+    }
     for name in names.clone() {
         names.extend(Path::new(&name).file_name().map(|name| name.to_string_lossy().into_owned()));
+        match Name::parse(Path::new(&name), &BTreeMap::new()) {
+            Ok(Name::Hub(name)) => names.push(name.repo),
+            Ok(Name::Ollama(name)) => {
+                names.extend([format!("{}:{}", name.model, name.tag), name.model]);
+            }
+            _ => {}
+        }
     }
     Ok(names)
 }
@@ -393,11 +442,9 @@ fn setting(
 /// A variable's text as the values of a flag: one a line where it can be repeated.
 fn from_variable(arg: &Arg, text: &str) -> Result<Vec<String>, String> {
     match arg.get_action() {
-        ArgAction::SetTrue => match text.to_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => Ok(vec!["true".to_owned()]),
-            "0" | "false" | "no" | "off" => Ok(vec!["false".to_owned()]),
-            _ => Err("it takes true or false".to_owned()),
-        },
+        ArgAction::SetTrue => switch(text)
+            .map(|switch| vec![switch.to_string()])
+            .ok_or_else(|| "it takes true or false".to_owned()),
         ArgAction::Count => count(text),
         ArgAction::Append => Ok(text.lines().map(str::to_owned).collect()),
         _ => Ok(vec![text.to_owned()]),
@@ -421,9 +468,18 @@ fn from_file(arg: &Arg, value: &Value) -> Result<Vec<String>, String> {
 }
 
 fn count(text: &str) -> Result<Vec<String>, String> {
-    match text.parse::<u8>() {
-        Ok(_) => Ok(vec![text.to_owned()]),
-        Err(_) => Err("it takes a small number".to_owned()),
+    match (text.parse::<u8>(), switch(text)) {
+        (Ok(count), _) => Ok(vec![count.to_string()]),
+        (_, Some(switch)) => Ok(vec![u8::from(switch).to_string()]),
+        _ => Err("it takes a small number".to_owned()),
+    }
+}
+
+fn switch(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -477,7 +533,7 @@ fn method_refusal(flag: &str, value: &str) -> Option<String> {
     })
 }
 
-/// What in the environment is named like a setting and is none.
+/// What in the environment is named like a setting or a flag, and is no setting.
 fn unknown(command: &Command) -> Vec<String> {
     let global = command.get_arguments();
     let own =
@@ -493,6 +549,10 @@ fn unknown(command: &Command) -> Vec<String> {
     for (name, _) in std::env::vars_os() {
         let Some(name) = name.to_str().filter(|name| name.starts_with("LUGE_")) else { continue };
         if known.contains(&name) {
+            continue;
+        }
+        if let Some(flag) = ONE_CALL.iter().find(|flag| variable(flag) == name) {
+            notes.push(format!("{name} does nothing: give --{flag} on the command line"));
             continue;
         }
         // What is near nothing may be another program's: one slip of the hand, or two.

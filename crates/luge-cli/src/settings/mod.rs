@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use clap::builder::Resettable;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
 use crate::args::{self, Cli};
@@ -32,6 +33,9 @@ pub use force::{Force, Origin, Setting};
 
 /// Names the configuration file.
 pub const CONFIG_VARIABLE: &str = "LUGE_CONFIG";
+
+/// The model that is built in, whose name no alias can have.
+const ATLAS: &str = "atlas";
 
 /// Variables that are no flags.
 const OTHER_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, output::LOG_VARIABLE, "LUGE_EXIT_KERNEL"];
@@ -132,6 +136,11 @@ pub fn of(line: Vec<OsString>) -> Result<(Force, Option<PathBuf>), Failure> {
     });
     let matches = optional.try_get_matches_from(args::with_long_names(line));
     let matches = matches.map_err(|error| {
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            return Failure::Usage(
+                "--help and --version use no settings: leave them out".to_owned(),
+            );
+        }
         let report = args::one_line(&error.render().to_string());
         Failure::Usage(report.trim_start_matches("error: ").to_owned())
     })?;
@@ -202,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_setting_is_a_flag() {
+    fn what_is_no_setting_is_a_flag_and_in_the_docs() {
         let command = args::definition();
         let flags: Vec<_> = [&command]
             .into_iter()
@@ -210,8 +219,11 @@ mod tests {
             .flat_map(Command::get_arguments)
             .filter_map(Arg::get_long)
             .collect();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        let docs = std::fs::read_to_string(file).unwrap();
         for name in ONE_CALL {
             assert!(flags.contains(&name), "{name}");
+            assert!(docs.contains(&format!("`--{name}`")), "docs/configuration.md lacks {name}");
         }
         for name in TOOLS {
             assert!(command.find_subcommand(name).is_some(), "{name}");

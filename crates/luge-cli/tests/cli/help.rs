@@ -73,4 +73,6 @@ fn without_a_command_the_help_is_shown_as_a_mistake() {
     assert_eq!(outcome.status.code(), Some(2));
     assert_eq!(outcome.stdout, "");
     assert!(outcome.stderr.contains("Usage: luge"));
+    assert!(bare_luge().flags("help").failure(2).contains("luge --help names"));
+    assert!(bare_luge().flags("comparr").failure(2).ends_with("'compare'"));
 }

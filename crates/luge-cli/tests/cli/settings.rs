@@ -161,6 +161,24 @@ fn profiles_are_chosen_by_the_model() {
     }
     let config = home.config("run -m llama-3-8b");
     assert_eq!(config("temp"), is("0", "default"));
+    // By the repository, however it is written, and through several aliases.
+    let home = Home::new(
+        "[aliases]\na = 'b'\nb = 'hf:Org/Name:Q8_0'\nc = 'd'\nd = 'c'\n\
+         [models.'org/name']\nseed = 1\n[models.'llama3.2']\nseed = 2\n",
+    );
+    for (name, seed) in [
+        ("a", "1"),
+        ("org/name", "1"),
+        ("org/name:Q4_0", "1"),
+        ("org/name/model.gguf", "1"),
+        ("https://huggingface.co/org/name", "1"),
+        ("ollama:llama3.2:1b", "2"),
+        ("ollama:llama3.2", "2"),
+        ("org/names", "-1"),
+        ("c", "-1"),
+    ] {
+        assert_eq!(home.config(&format!("run -m {name}"))("seed").0, seed, "{name}");
+    }
     // The model may be a setting itself.
     let home = Home::new("model = 'b'\n[models.a]\nseed = 1\n[models.b]\nseed = 2\n");
     assert_eq!(home.config("run")("seed"), is("2", "5 [models.\"b\"]"));
@@ -203,6 +221,24 @@ fn a_flag_wins_over_a_setting_that_it_conflicts_with() {
     assert_eq!([config("quiet").0, config("verbose").0], ["false", "1"]);
     let config = in_force(home.of(bare_luge()).env("LUGE_VERBOSE", "0"), "run");
     assert_eq!([config("quiet").0, config("verbose").0], ["true", "0"]);
+    let config = in_force(bare_luge().env("LUGE_VERBOSE", "yes"), "run");
+    assert_eq!(config("verbose"), is("1", "LUGE_VERBOSE"));
+}
+
+#[test]
+fn of_two_settings_that_conflict_one_has_to_win() {
+    let home = Home::new("quiet = true\nverbose = 1\n");
+    let message = "quiet does not go together with verbose, which is set too: leave one of them \
+                   out";
+    assert!(home.failure(2).ends_with(message));
+    assert_eq!(home.config("run -v")("quiet"), is("false", "default"));
+    assert_eq!(home.config("run --no-quiet")("verbose"), is("1", "2"));
+    let luge = bare_luge().env("LUGE_GRAMMAR", "x").env("LUGE_REGEX", "x").flags("run x");
+    assert!(luge.failure(2).contains("LUGE_GRAMMAR: grammar does not go together with regex"));
+    // The table of one model is more exact than that of many.
+    let home = Home::new("[models.'*']\nregex = 'a'\n[models.'a*']\ngrammar = 'b'\n");
+    let config = home.config("run -m atlas");
+    assert_eq!([config("regex").1, config("grammar").1], ["default", "4 [models.\"a*\"]"]);
 }
 
 #[test]
@@ -217,6 +253,10 @@ fn another_file_is_named_by_a_flag_or_a_variable() {
     assert_eq!(seed(home.of(bare_luge()).flags(&format!("--config {path}")), "run"), "2");
     assert_eq!(seed(home.of(bare_luge()).env("LUGE_CONFIG", path), "run"), "2");
     assert_eq!(seed(home.of(bare_luge()), "run --no-config"), "-1");
+    assert_eq!(seed(home.of(bare_luge()), "--no-config run"), "-1");
+    assert_eq!(seed(home.of(bare_luge()).flags("--no-config"), "run"), "-1");
+    let config = in_force(bare_luge().flags("-q --color never"), "run");
+    assert_eq!([config("quiet"), config("color")], [is("true", "flag"), is("never", "flag")]);
     let message = bare_luge().flags("run x --config no-such-file").failure(1);
     assert!(message.contains("no-such-file") && message.contains("--no-config"), "{message}");
 }
@@ -243,6 +283,8 @@ fn what_is_wrong_in_the_file_is_said_with_its_line() {
         ("temp = 1979-05-27", "1: 'temp' takes a text, a number, true or false, or a list of them"),
         ("aliases = 1", "1: 'aliases' takes a table, [aliases]"),
         ("[aliases]\na = 1", "2: the alias 'a' takes a model's name"),
+        ("[aliases]\natlas = 'a'", "2: 'atlas' is the model that is built in, and no alias"),
+        ("temp = \"a\\nb\"", "1: temp = 'a b': it takes a number of at least 0"),
         ("[models]\na = 1", "2: here stand tables named after models, as in [models.\"llama-2*\"]"),
         ("[models.a]\nmodel = 'b'", "2: a model's settings cannot choose the model"),
         ("a = [", "1: this is no TOML: unclosed array, expected `]`"),
@@ -295,12 +337,13 @@ fn a_variable_of_nearly_the_name_is_remarked_on() {
     for other in ["LUGE_OF_ANOTHER_PROGRAM", "LUGE_CACHE", "LUGE"] {
         assert_eq!(said(other), "", "{other}");
     }
+    assert_eq!(said("LUGE_YES"), "luge: LUGE_YES does nothing: give --yes on the command line\n");
     run(model("llama")).env("LUGE_CTX_SISE", "1").flags("-q -n 1").arg(PROMPT).stdout();
 }
 
 #[test]
 fn the_table_says_where_each_value_comes_from() {
-    let home = Home::new("evolution-rate = 1.5\nstop = [\"\\n\", 'b']\n[run]\npredict = 12\n");
+    let home = Home::new("evolution-rate = 1.5\nstop = [\"\\n\", 'b c']\n[run]\npredict = 12\n");
     let luge = home.of(bare_luge()).env("LUGE_TEMP", "0.7").flags("config run -s 3");
     let text = luge.stdout().replace(home.folder.path().to_str().unwrap(), "HOME");
     insta::assert_snapshot!(text);
@@ -342,6 +385,7 @@ fn an_unknown_command_has_no_settings() {
     assert!(bare_luge().flags("config man").failure(2).contains("man has no settings"));
     assert!(bare_luge().flags("config --path run").failure(2).contains("--path"));
     assert!(bare_luge().flags("config run --temp hot").failure(2).contains("--temp"));
+    assert!(bare_luge().flags("config run --help").failure(2).contains("leave them out"));
 }
 
 /// The model of the parity set under another name.
@@ -404,6 +448,20 @@ mine = {:?}
     assert_eq!(config("evolution-rate"), is("1.75", "preset"));
     assert_eq!(config("evolution-scale"), is("7", "flag"));
     assert_eq!(home.config("run -m other")("evolution-rate"), is("2", "default"));
+}
+
+#[test]
+fn published_settings_are_shown_with_the_model() {
+    let model = named("Llama-2-7b-hf");
+    let show = || bare_luge().flags("show").arg(model.path());
+    let text = show().stdout();
+    let line = "evolution-rate 2.5, evolution-scale 75, evolution-steps 10, \
+                evolution-lower-bound -100 (https://";
+    assert!(text.lines().any(|l| l.starts_with("truthfulqa") && l.contains(line)), "{text}");
+    let object = show().json();
+    assert_eq!(object["presets"].as_array().unwrap().len(), 4);
+    let text = bare_luge().flags("show").arg(crate::support::model("llama")).stdout();
+    assert!(!text.contains("Published"), "{text}");
 }
 
 #[test]

@@ -54,6 +54,11 @@ fn bash_completes_commands_flags_and_values() {
     assert_eq!(completed(&script, &["luge", "run", "--preset", "g"]), ["gsm8k"]);
     assert_eq!(completed(&script, &["luge", "lens", "--format", "c"]), ["csv"]);
     assert_eq!(completed(&script, &["luge", "completions", "z"]), ["zsh"]);
+    assert_eq!(completed(&script, &["luge", "bench", "--methods", "s"]), ["sled"]);
+    assert_eq!(completed(&script, &["luge", "run", "--cache-type-k", "q8"]), ["q8_0"]);
+    assert_eq!(completed(&script, &["luge", "chat", "--chat-template", "g"]), ["gemma"]);
+    assert_eq!(completed(&script, &["luge", "config", "b"]), ["bench"]);
+    assert_eq!(completed(&script, &["luge", "man", "r"]), ["run", "rm"]);
 }
 
 #[test]
