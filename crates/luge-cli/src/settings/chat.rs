@@ -80,3 +80,23 @@ fn settings(chat: &Command, matches: &ArgMatches) -> Vec<ChatSetting> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_named_like_a_command_is_none() {
+        let line = |text: &str| -> Vec<OsString> { text.split(' ').map(OsString::from).collect() };
+        let set = |value: &str| [("temp".to_owned(), value.to_owned())];
+        let given = line("luge --no-config run --temp 1 -m x.gguf --");
+        let (args, settings) = parse_chat(given.clone().into_iter(), &set("0.5")).unwrap();
+        assert_eq!(args.settings.sampling.temp, 0.5);
+        let temp = settings.iter().find(|setting| setting.name == "temp").unwrap();
+        assert_eq!(temp.value.as_deref(), Some("0.5"));
+        assert!(parse_chat(given.into_iter(), &set("hot")).is_err());
+        // It is looked for, and not there.
+        let missing = parse_chat(line("luge --config run run").into_iter(), &[]).err().unwrap();
+        assert!(missing.to_string().contains("'run'"), "{missing}");
+    }
+}
