@@ -213,6 +213,17 @@ impl ExitSums {
         self.logits[place * tokens + token] = logit;
     }
 
+    /// The same with the logits of only the first so many of the tokens.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn first(&self, count: usize) -> Self {
+        let tokens = self.logits.len() / self.layers.len().max(1);
+        let logits = self.logits.chunks(tokens.max(1)).flat_map(|row| &row[..count]);
+        ExitSums { logits: logits.copied().collect(), ..self.clone() }
+    }
+
     /// The sums of a layer, and the logits of the tokens asked for in its exit.
     ///
     /// # Panics
@@ -252,6 +263,17 @@ mod tests {
             }
             pieces.reverse();
         }
+    }
+
+    #[test]
+    fn the_logits_of_the_first_tokens_are_those_of_all() {
+        let (exit, last) = (exit(), last());
+        let rows = [exit.as_slice(), last.as_slice()].concat();
+        let exits = ExitLogits::new(&[2, 5], &rows);
+        let all = ExitSums::of(&exits, &last, &[7, 1, 30]);
+        assert_eq!(all.first(2), ExitSums::of(&exits, &last, &[7, 1]));
+        assert_eq!(all.first(0), ExitSums::of(&exits, &last, &[]));
+        assert_eq!(ExitSums::new(&[], 3).first(2), ExitSums::new(&[], 2));
     }
 
     #[test]

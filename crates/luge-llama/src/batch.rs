@@ -1,14 +1,17 @@
 //! What to compute next: tokens with their places.
 
+use std::ops::Range;
+
 /// One token of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchToken {
     /// The token's id.
     pub token: u32,
-    /// Its position in its sequence, from 0.
+    /// Its position in its sequences, from 0.
     pub position: u32,
-    /// The sequence it belongs to, below the context's number of sequences.
-    pub sequence: u32,
+    /// The sequences it belongs to, at least one, below the context's number of
+    /// sequences. Several that begin with the same tokens can have them computed once.
+    pub sequences: Range<u32>,
     /// Whether its logits (and exits) are wanted.
     pub output: bool,
 }
@@ -36,7 +39,7 @@ impl Batch {
         let tokens = tokens.iter().enumerate().map(|(index, &token)| BatchToken {
             token,
             position: position + index as u32,
-            sequence,
+            sequences: sequence..sequence + 1,
             output: output(index),
         });
         Batch { tokens: tokens.collect() }

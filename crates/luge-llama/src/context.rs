@@ -435,10 +435,10 @@ impl Context {
         }
         for token in tokens {
             self.model.check_token(token.token)?;
-            if token.sequence >= self.n_sequences {
+            if token.sequences.is_empty() || token.sequences.end > self.n_sequences {
                 return Err(Error::Batch(format!(
-                    "sequence {} is out of range: the context has {}",
-                    token.sequence, self.n_sequences
+                    "sequences {:?} are out of range: the context has {}",
+                    token.sequences, self.n_sequences
                 )));
             }
             if token.position >= self.n_ctx {
@@ -447,7 +447,8 @@ impl Context {
         }
         // A recurrent state is computed sequence by sequence, so rows of
         // several would not keep the order that taps rely on.
-        let several = tokens.iter().any(|token| token.sequence != tokens[0].sequence);
+        let one = &tokens[0].sequences;
+        let several = one.len() > 1 || tokens.iter().any(|token| token.sequences != *one);
         if several && self.exits.is_some() && self.model.is_recurrent() {
             return Err(Error::Batch(
                 "exits of a recurrent model are computed for one sequence at a time".to_owned(),
@@ -460,10 +461,15 @@ impl Context {
         let tokens = batch.tokens();
         let mut ids: Vec<i32> = tokens.iter().map(|token| token.token as i32).collect();
         let mut positions: Vec<i32> = tokens.iter().map(|token| token.position as i32).collect();
-        let mut sequences: Vec<i32> = tokens.iter().map(|token| token.sequence as i32).collect();
-        let mut sequence_counts = vec![1i32; tokens.len()];
-        let mut sequence_pointers: Vec<*mut i32> =
-            sequences.iter_mut().map(std::ptr::from_mut).collect();
+        // Each token's sequences are a stretch of these.
+        let most = tokens.iter().map(|token| token.sequences.end).max().unwrap_or(0);
+        let mut sequences: Vec<i32> = (0..most as i32).collect();
+        let mut sequence_counts: Vec<i32> =
+            tokens.iter().map(|token| token.sequences.len() as i32).collect();
+        let mut sequence_pointers: Vec<*mut i32> = tokens
+            .iter()
+            .map(|token| sequences[token.sequences.start as usize..].as_mut_ptr())
+            .collect();
         let mut outputs: Vec<i8> = tokens.iter().map(|token| i8::from(token.output)).collect();
         if NEEDS_AN_OUTPUT.contains(&self.model.architecture()) {
             // SAFETY: the context is live.

@@ -227,7 +227,12 @@ fn sequences_of_one_batch_keep_their_exits_apart() {
             if let Some(&token) = tokens.get(position) {
                 *last = batch.tokens().len();
                 let output = position + 1 == tokens.len();
-                batch.push(BatchToken { token, position: position as u32, sequence, output });
+                batch.push(BatchToken {
+                    token,
+                    position: position as u32,
+                    sequences: sequence..sequence + 1,
+                    output,
+                });
             }
         }
     }
@@ -312,7 +317,7 @@ fn what_does_not_fit_is_refused_before_it_is_computed() {
     assert!(error(Batch::new()).contains("1 to 128 tokens"));
     assert!(error(Batch::run(&[9999], 0, 0, |_| true)).contains("ids 0 to 168"));
     assert!(error(Batch::run(&[5], 128, 0, |_| true)).contains("context of 128 tokens is full"));
-    assert!(error(Batch::run(&[5], 0, 1, |_| true)).contains("sequence 1"));
+    assert!(error(Batch::run(&[5], 0, 1, |_| true)).contains("sequences 1..2"));
 
     // GPT-2 has learned 128 positions and knows no more.
     let gpt2 = own("gpt2.gguf");

@@ -11,15 +11,39 @@ use luge_llama::{Context, ExitSum, ExitTile};
 /// The exits at a token of a context's last batch, computed when first asked for.
 pub(crate) struct PositionExits<'a> {
     context: &'a mut Context,
+    /// For several methods that look at the same position.
+    taken: &'a mut Option<TakenSums>,
     plan: &'a ExitPlan,
     index: usize,
     asked: bool,
 }
 
+/// Sums that were taken over the exits at a token of the context's last batch.
+pub(crate) struct TakenSums {
+    index: usize,
+    tokens: Vec<u32>,
+    sums: ExitSums,
+}
+
+impl TakenSums {
+    /// The same sums with the logits of `tokens` only, if these are the first of those
+    /// they were taken for: so are the k best tokens among the n best.
+    fn of(&self, index: usize, tokens: &[u32]) -> Option<ExitSums> {
+        (self.index == index && self.tokens.starts_with(tokens))
+            .then(|| self.sums.first(tokens.len()))
+    }
+}
+
 impl<'a> PositionExits<'a> {
-    /// The exits of a plan that has been set, at the batch's token `index`.
-    pub(crate) fn new(context: &'a mut Context, plan: &'a ExitPlan, index: usize) -> Self {
-        PositionExits { context, plan, index, asked: false }
+    /// The exits of a plan that has been set, at the batch's token `index`. `taken` are
+    /// sums of the same plan and batch.
+    pub(crate) fn new(
+        context: &'a mut Context,
+        taken: &'a mut Option<TakenSums>,
+        plan: &'a ExitPlan,
+        index: usize,
+    ) -> Self {
+        PositionExits { context, taken, plan, index, asked: false }
     }
 
     /// Whether anyone has asked for them.
@@ -54,22 +78,14 @@ impl<'a> PositionExits<'a> {
         pieces.sort_unstable_by_key(|(start, _)| *start);
         Ok(pieces.into_iter().map(|(_, piece)| piece).collect())
     }
-}
-
-impl Exits for PositionExits<'_> {
-    fn logits(&mut self) -> Result<ExitLogits<'_>, Box<dyn StdError + Send + Sync>> {
-        self.asked = true;
-        Ok(ExitLogits::new(&self.plan.layers, self.context.exit_logits(self.index)?))
-    }
 
     /// Takes the sums on the device that holds the head, or else tile by tile on
     /// the threads that compute the tiles.
-    fn sums(
+    fn take_sums(
         &mut self,
         final_logits: &[f32],
         tokens: &[u32],
     ) -> Result<ExitSums, Box<dyn StdError + Send + Sync>> {
-        self.asked = true;
         if self.plan.detail == ExitDetail::Logits {
             // Another stage wants them all: compute them once.
             self.context.exit_logits(self.index)?;
@@ -91,6 +107,29 @@ impl Exits for PositionExits<'_> {
                 sums.set_logit(place, token, logit);
             }
         }
+        Ok(sums)
+    }
+}
+
+impl Exits for PositionExits<'_> {
+    fn logits(&mut self) -> Result<ExitLogits<'_>, Box<dyn StdError + Send + Sync>> {
+        self.asked = true;
+        Ok(ExitLogits::new(&self.plan.layers, self.context.exit_logits(self.index)?))
+    }
+
+    fn sums(
+        &mut self,
+        final_logits: &[f32],
+        tokens: &[u32],
+    ) -> Result<ExitSums, Box<dyn StdError + Send + Sync>> {
+        self.asked = true;
+        let known = self.taken.as_ref().and_then(|taken| taken.of(self.index, tokens));
+        if let Some(sums) = known {
+            return Ok(sums);
+        }
+        let sums = self.take_sums(final_logits, tokens)?;
+        let (index, tokens) = (self.index, tokens.to_vec());
+        *self.taken = Some(TakenSums { index, tokens, sums: sums.clone() });
         Ok(sums)
     }
 
@@ -207,7 +246,8 @@ mod tests {
             context.set_exits(&spec).unwrap();
             context.decode(&Batch::run(&[5, 60, 700], 0, 0, |index| index == 2)).unwrap();
             let last = context.logits(2).to_vec();
-            let mut exits = PositionExits::new(&mut context, &plan, 2);
+            let mut taken = None;
+            let mut exits = PositionExits::new(&mut context, &mut taken, &plan, 2);
             let sums = if whole {
                 ExitSums::of(&exits.logits().unwrap(), &last, &tokens)
             } else {

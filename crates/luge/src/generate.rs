@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, SamplerOptions, TokenMask};
+use luge_decoding::{Decoder, ExitPlan, SamplerOptions};
 use luge_llama::Model;
 
+use crate::chooser::{Chooser, Step};
 use crate::grammar::{Constraint, Grammar};
 use crate::lens::{Choice, Lens, LensPosition};
 use crate::session::ExitCounts;
@@ -196,13 +197,6 @@ impl Session {
             }
         };
 
-        let mut sampler = options.sampler.clone();
-        if options.ignore_eos {
-            let all = 0..self.model().n_vocab() as u32;
-            let ends = all.filter(|&token| self.model().is_end(token));
-            sampler.logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
-        }
-
         let mut finished = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
         // First, as finding out the graph takes room in the cache.
         self.rewind(before);
@@ -217,9 +211,8 @@ impl Session {
             decoder,
             plan,
             lens,
-            sampler: Sampler::new(sampler),
+            chooser: Chooser::new(self.model(), options),
             shown_tokens: options.shown_tokens.clone(),
-            policy: options.exits,
             waiting: None,
             constraint,
             max_tokens: options.max_tokens,
@@ -234,7 +227,6 @@ impl Session {
             chosen: None,
             exits: ExitCounts::default(),
             timings,
-            logits: Vec::new(),
             session: self,
         };
         if let Some(mark) = &options.grammar_after {
@@ -257,9 +249,8 @@ pub struct Generation<'a> {
     /// The exits that are set.
     plan: &'a ExitPlan,
     lens: Option<&'a Lens<'a>>,
-    sampler: Sampler,
+    chooser: Chooser,
     shown_tokens: Vec<u32>,
-    policy: ExitPolicy,
     constraint: Option<Constraint>,
     waiting: Option<Waiting>,
     max_tokens: Option<usize>,
@@ -278,8 +269,6 @@ pub struct Generation<'a> {
     chosen: Option<(u32, u32)>,
     exits: ExitCounts,
     timings: Timings,
-    /// Room for a position's logits.
-    logits: Vec<f32>,
 }
 
 /// A grammar that holds from a mark on.
@@ -378,7 +367,8 @@ impl Generation<'_> {
             }
         };
         let allowed = mask.as_ref();
-        let Some(own) = self.own_choice(allowed, step)? else {
+        let at = Step { allowed, history: &self.history, number: step };
+        let Some(own) = self.chooser.own(self.session, &at)? else {
             // The text may end here all the same.
             let may_end = match &mut self.constraint {
                 Some(constraint) => constraint.may_end()?,
@@ -386,53 +376,9 @@ impl Generation<'_> {
             };
             return if may_end { Ok(None) } else { Err(Error::GrammarStuck) };
         };
-        if self.decoder.is_identity() {
-            return Ok(Some((own, own)));
-        }
-        if let Some(token) = self.decided(allowed, own, step) {
-            self.exits.skipped += self.decoder.plan().layers.len() as u64;
-            return Ok(Some((token, own)));
-        }
-        let Generation { session, decoder, plan, exits, logits, .. } = self;
-        session.decoded_logits(decoder, plan, 0, Purpose::Generate, exits, logits)?;
-        // Only a ban or a mask can rule out all that the method kept; others pay nothing.
-        let kept = (self.sampler.has_bans() || allowed.is_some()).then(|| logits.clone());
-        let token = self.sampler.choose_among(allowed, logits, &self.history, step);
-        let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
-        Ok(Some((if none_left { own } else { token }, own)))
-    }
-
-    /// The next token, where it is the same whatever the exits are. `own` is what the
-    /// final layer alone would choose.
-    fn decided(&self, allowed: Option<&TokenMask>, own: u32, step: u64) -> Option<u32> {
-        if self.policy == ExitPolicy::Always {
-            return None;
-        }
-        if allowed.is_some_and(|mask| mask.only().is_some()) {
-            return Some(own);
-        }
-        let bounds = self.session.bounds(self.decoder, 0)?;
-        if allowed.is_some_and(|mask| bounds.is_spent(mask)) {
-            return Some(own);
-        }
-        let token = self.sampler.decided_among(allowed, &bounds, &self.history, step)?;
-        // A token that is not ruled out and that the method kept is left: this one.
-        let rules_out = self.sampler.has_bans() || allowed.is_some();
-        (!rules_out || bounds.is_above_another(token)).then_some(token)
-    }
-
-    /// The token that the final layer alone would choose; `None` where bans, or the
-    /// model itself, leave none of those allowed.
-    fn own_choice(&mut self, allowed: Option<&TokenMask>, step: u64) -> Result<Option<u32>, Error> {
-        let own = self.session.final_logits(0)?;
-        if allowed.is_none() && self.sampler.is_argmax() {
-            return Ok(Some(luge_decoding::argmax(own) as u32));
-        }
-        self.logits.clear();
-        self.logits.extend_from_slice(own);
-        let token = self.sampler.choose_among(allowed, &mut self.logits, &self.history, step);
-        let is_left = allowed.is_none() || self.logits[token as usize] > f32::NEG_INFINITY;
-        Ok(is_left.then_some(token))
+        let Generation { session, decoder, plan, exits, chooser, .. } = self;
+        let token = chooser.choose(session, decoder, plan, own, &at, exits)?;
+        Ok(Some((token, own)))
     }
 
     /// Generates one token and releases the text that it makes final.
@@ -522,14 +468,6 @@ impl Waiting {
         self.seen.drain(..behind);
         false
     }
-}
-
-/// Whether every token that a method kept, above its floor, has since been ruled
-/// out by a bias or a mask. Its logits then say nothing about those left, and the final
-/// layer decides.
-fn all_ruled_out(kept: &[f32], now: &[f32]) -> bool {
-    let floor = kept.iter().copied().fold(f32::INFINITY, f32::min);
-    !kept.iter().zip(now).any(|(&kept, &now)| kept > floor && now > f32::NEG_INFINITY)
 }
 
 impl Iterator for Generation<'_> {

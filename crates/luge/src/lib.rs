@@ -40,6 +40,7 @@
 #[cfg(feature = "atlas")]
 pub mod builtin;
 pub mod chat;
+mod chooser;
 pub mod description;
 mod error;
 mod exits;
@@ -50,6 +51,7 @@ pub mod presets;
 mod score;
 mod session;
 mod text;
+mod together;
 
 pub use chat::{ChatTemplate, Message, ToolCall};
 pub use description::Description;
@@ -70,3 +72,4 @@ pub use luge_llama::{
 };
 pub use score::{Score, TokenScore};
 pub use session::{ExitCounts, Session, SessionOptions};
+pub use together::{Cost, ScoreSums, Together};

@@ -9,7 +9,7 @@ use luge_decoding::{
 use luge_llama::{Batch, CacheType, Context, ContextParams, ExitSpec, FlashAttention, Model};
 
 use crate::Error;
-use crate::exits::PositionExits;
+use crate::exits::{PositionExits, TakenSums};
 use crate::grammar::{Constraint, Grammar, Vocabulary};
 
 /// The context size where neither the user nor the model asks for less.
@@ -29,6 +29,9 @@ pub struct SessionOptions {
     pub cache_type_v: CacheType,
     /// Whether to use flash attention.
     pub flash_attention: FlashAttention,
+    /// How many texts that begin with the same tokens may be computed in one batch, at
+    /// least 1: see [`Session::score_together`]. They share the room for one text.
+    pub branches: u32,
 }
 
 impl Default for SessionOptions {
@@ -39,6 +42,7 @@ impl Default for SessionOptions {
             cache_type_k: CacheType::F16,
             cache_type_v: CacheType::F16,
             flash_attention: FlashAttention::Auto,
+            branches: 1,
         }
     }
 }
@@ -63,10 +67,16 @@ pub struct Session {
     context: Context,
     /// The tokens in the KV cache.
     cached: Vec<u32>,
+    /// How many of them, from the first, are a header: see [`Session::begin_behind`].
+    header: usize,
     interrupt: Arc<AtomicBool>,
     threads: u32,
     /// The final logits of a position, while a decoder works on a copy.
     final_logits: Vec<f32>,
+    /// Sums over the exits at a position of the last batch, for the next method.
+    taken: Option<TakenSums>,
+    /// How many texts a batch may hold.
+    branches: u32,
     /// The vocabulary as grammars see it, once there was one.
     vocabulary: Option<Vocabulary>,
 }
@@ -81,6 +91,8 @@ impl Session {
         // Physical cores, but no more than a container or affinity allows.
         let cores = || num_cpus::get_physical().min(num_cpus::get()) as u32;
         let threads = options.threads.unwrap_or_else(cores).max(1);
+        // A recurrent state cannot be shared: branches are then computed one by one.
+        let branches = if model.is_recurrent() { 1 } else { options.branches.max(1) };
         let mut context = Context::new(
             model,
             &ContextParams {
@@ -89,6 +101,8 @@ impl Session {
                 type_k: options.cache_type_k,
                 type_v: options.cache_type_v,
                 flash_attention: options.flash_attention,
+                // The text that they begin with has one of its own.
+                n_sequences: if branches > 1 { branches + 1 } else { 1 },
                 ..ContextParams::default()
             },
         )?;
@@ -97,9 +111,12 @@ impl Session {
         Ok(Session {
             context,
             cached: Vec::new(),
+            header: 0,
             interrupt,
             threads,
             final_logits: Vec::new(),
+            taken: None,
+            branches,
             vocabulary: None,
         })
     }
@@ -188,10 +205,12 @@ impl Session {
     pub fn clear(&mut self) {
         self.context.clear();
         self.cached.clear();
+        self.header = 0;
     }
 
     /// Makes ready for the exits of a plan.
     pub(crate) fn set_exits(&mut self, plan: &ExitPlan) -> Result<(), Error> {
+        self.taken = None;
         self.context.set_exits(&ExitSpec {
             layers: plan.layers.clone(),
             final_norm: plan.form.norm == ExitNorm::Final,
@@ -200,9 +219,46 @@ impl Session {
         Ok(())
     }
 
-    /// The context, and the tokens in its KV cache.
-    pub(crate) fn engine(&mut self) -> (&mut Context, &[u32]) {
-        (&mut self.context, &self.cached)
+    /// The exits of a plan that has been set at a token of the last batch, and the
+    /// tokens in the KV cache.
+    pub(crate) fn exits<'a>(
+        &'a mut self,
+        plan: &'a ExitPlan,
+        index: usize,
+    ) -> (PositionExits<'a>, &'a [u32]) {
+        let Session { context, taken, cached, .. } = self;
+        (PositionExits::new(context, taken, plan, index), cached)
+    }
+
+    /// The most tokens in a batch.
+    pub(crate) fn batch_size(&self) -> usize {
+        self.context.n_batch() as usize
+    }
+
+    /// How many texts that begin with the same tokens a batch may hold.
+    pub(crate) fn branches(&self) -> usize {
+        self.branches as usize
+    }
+
+    /// Computes tokens of texts that go on from the one in the KV cache, each a sequence
+    /// of its own from 1 on. They stay until [`Session::drop_branches`].
+    pub(crate) fn extend_branches(&mut self, batch: &Batch) -> Result<(), Error> {
+        self.taken = None;
+        Ok(self.context.decode(batch)?)
+    }
+
+    /// Lets so many texts go on from the one in the KV cache.
+    pub(crate) fn begin_branches(&mut self, count: usize) {
+        for sequence in 1..=count as u32 {
+            self.context.copy_sequence(0, sequence);
+        }
+    }
+
+    /// Forgets the texts that went on from the one in the KV cache.
+    pub(crate) fn drop_branches(&mut self, count: usize) {
+        for sequence in 1..=count as u32 {
+            self.context.remove(sequence, 0);
+        }
     }
 
     /// Whether so many tokens of a text fit into the context.
@@ -225,6 +281,27 @@ impl Session {
         Ok(tokens.len() - kept)
     }
 
+    /// Brings the KV cache to `header`, if `text` goes on from it, and otherwise to
+    /// nothing; returns how many tokens had to be computed. A header is kept from one
+    /// text to the next, and is computed on its own: so what comes of a text does not
+    /// depend on the texts before it, not even in its last digits.
+    pub(crate) fn begin_behind(&mut self, header: &[u32], text: &[u32]) -> Result<usize, Error> {
+        let is_header = text.len() > header.len() && text.starts_with(header);
+        if is_header && self.header == header.len() && self.cached.starts_with(header) {
+            self.cut(header.len());
+            if self.cached.len() == header.len() {
+                return Ok(0);
+            }
+        }
+        self.clear();
+        if !is_header {
+            return Ok(0);
+        }
+        let computed = self.fill(header)?;
+        self.header = header.len();
+        Ok(computed)
+    }
+
     /// Cuts the KV cache back to what it shares with `tokens`; returns how many
     /// tokens that is.
     pub(crate) fn rewind(&mut self, tokens: &[u32]) -> usize {
@@ -238,6 +315,9 @@ impl Session {
         if length < self.cached.len() {
             if length > 0 && self.context.remove(0, length as u32) {
                 self.cached.truncate(length);
+                if length < self.header {
+                    self.header = 0;
+                }
             } else {
                 self.clear();
             }
@@ -247,6 +327,7 @@ impl Session {
 
     /// Computes tokens behind those in the cache, with or without logits.
     pub(crate) fn extend(&mut self, tokens: &[u32], output: bool) -> Result<(), Error> {
+        self.taken = None;
         let batch = Batch::run(tokens, self.cached.len() as u32, 0, |_| output);
         if let Err(error) = self.context.decode(&batch) {
             // Part of the batch may be in the cache: forget that part.
@@ -289,12 +370,12 @@ impl Session {
         counts: &mut ExitCounts,
         current: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        let Session { context, final_logits, .. } = self;
+        let Session { context, final_logits, taken, .. } = self;
         for copy in [&mut *final_logits, &mut *current] {
             copy.clear();
             copy.extend_from_slice(context.logits(index));
         }
-        let mut exits = PositionExits::new(context, plan, index);
+        let mut exits = PositionExits::new(context, taken, plan, index);
         decoder.apply(final_logits, &mut exits, purpose, current)?;
         let count = if exits.asked() { &mut counts.evaluated } else { &mut counts.skipped };
         *count += decoder.plan().layers.len() as u64;

@@ -2,7 +2,7 @@
 //! that may yet turn out to be a stop string.
 
 /// Collects the bytes of tokens and releases text as it becomes final.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct TextStream {
     /// Bytes that do not make a whole character yet.
     bytes: Vec<u8>,

@@ -246,6 +246,7 @@ fn model(args: ModelArgs, context: &ContextArgs) -> Result<ModelJob, Failure> {
                 FlashAttn::Off => FlashAttention::Off,
                 FlashAttn::Auto => FlashAttention::Auto,
             },
+            ..SessionOptions::default()
         },
     })
 }

@@ -6,7 +6,6 @@ use luge_decoding::{Purpose, Trace, argmax, log_sum_exp};
 
 use super::reading::{Reading, Row, Wanted};
 use super::{Candidate, Lens, LensPosition, Margins, Opinion, Pinned, TokenPath};
-use crate::exits::PositionExits;
 use crate::{Error, Session};
 
 /// The tokens chosen at a position of a generation.
@@ -34,9 +33,8 @@ impl Session {
         let mut decoded = last.clone();
         // The first choice is wanted even where none is shown.
         let wanted = Wanted { layers: &lens.rows, top: lens.top.max(1), pinned: &lens.pinned };
-        let (context, cached) = self.engine();
+        let (mut exits, cached) = self.exits(&lens.plan, index);
         let token = cached[position];
-        let mut exits = PositionExits::new(context, &lens.plan, index);
         let reading = Reading::of(&mut exits, &last, &wanted)?;
         lens.decoder.apply(&last, &mut exits, Purpose::Generate, &mut decoded)?;
         let traces = lens.decoder.traces(&last, &mut exits)?;

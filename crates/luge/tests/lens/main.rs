@@ -67,6 +67,7 @@ fn session_on(model: &Model, ctx_size: u32, threads: u32) -> Session {
         cache_type_k: CacheType::F32,
         cache_type_v: CacheType::F32,
         flash_attention: FlashAttention::Off,
+        ..SessionOptions::default()
     };
     Session::new(model, &options).unwrap()
 }

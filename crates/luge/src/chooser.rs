@@ -1,0 +1,115 @@
+//! One token, as a method decides: from the final logits alone where they tell, and
+//! otherwise from the exits.
+
+use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, TokenMask, argmax};
+use luge_llama::Model;
+
+use crate::session::ExitCounts;
+use crate::{Error, ExitPolicy, GenerateOptions, Session};
+
+/// Chooses tokens.
+pub(crate) struct Chooser {
+    sampler: Sampler,
+    policy: ExitPolicy,
+    /// Room for a position's logits.
+    logits: Vec<f32>,
+}
+
+/// Where a token is to be chosen: behind the last one of the session's last batch, its
+/// first output.
+pub(crate) struct Step<'a> {
+    /// The tokens to choose among; `None` for all.
+    pub allowed: Option<&'a TokenMask>,
+    /// The text before it.
+    pub history: &'a [u32],
+    /// Its number in the completion, from 0.
+    pub number: u64,
+}
+
+impl Chooser {
+    pub(crate) fn new(model: &Model, options: &GenerateOptions) -> Self {
+        let mut sampler = options.sampler.clone();
+        if options.ignore_eos {
+            let all = 0..model.n_vocab() as u32;
+            let ends = all.filter(|&token| model.is_end(token));
+            sampler.logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
+        }
+        Chooser { sampler: Sampler::new(sampler), policy: options.exits, logits: Vec::new() }
+    }
+
+    /// The token that the final layer alone would choose; `None` where bans, or the
+    /// model itself, leave none of those allowed.
+    pub(crate) fn own(&mut self, session: &Session, at: &Step<'_>) -> Result<Option<u32>, Error> {
+        let own = session.final_logits(0)?;
+        if at.allowed.is_none() && self.sampler.is_argmax() {
+            return Ok(Some(argmax(own) as u32));
+        }
+        self.logits.clear();
+        self.logits.extend_from_slice(own);
+        let Step { allowed, history, number } = *at;
+        let token = self.sampler.choose_among(allowed, &mut self.logits, history, number);
+        let is_left = allowed.is_none() || self.logits[token as usize] > f32::NEG_INFINITY;
+        Ok(is_left.then_some(token))
+    }
+
+    /// The token that a method chooses, where the final layer alone would choose `own`.
+    /// `plan` has been set: the decoder's own, or one with more exits.
+    pub(crate) fn choose(
+        &mut self,
+        session: &mut Session,
+        decoder: &Decoder,
+        plan: &ExitPlan,
+        own: u32,
+        at: &Step<'_>,
+        exits: &mut ExitCounts,
+    ) -> Result<u32, Error> {
+        if decoder.is_identity() {
+            return Ok(own);
+        }
+        if let Some(token) = self.decided(session, decoder, own, at) {
+            exits.skipped += decoder.plan().layers.len() as u64;
+            return Ok(token);
+        }
+        let Chooser { sampler, logits, .. } = self;
+        session.decoded_logits(decoder, plan, 0, Purpose::Generate, exits, logits)?;
+        let Step { allowed, history, number } = *at;
+        // Only a ban or a mask can rule out all that the method kept; others pay nothing.
+        let kept = (sampler.has_bans() || allowed.is_some()).then(|| logits.clone());
+        let token = sampler.choose_among(allowed, logits, history, number);
+        let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
+        Ok(if none_left { own } else { token })
+    }
+
+    /// The next token, where it is the same whatever the exits are.
+    fn decided(
+        &self,
+        session: &Session,
+        decoder: &Decoder,
+        own: u32,
+        at: &Step<'_>,
+    ) -> Option<u32> {
+        let Step { allowed, history, number } = *at;
+        if self.policy == ExitPolicy::Always {
+            return None;
+        }
+        if allowed.is_some_and(|mask| mask.only().is_some()) {
+            return Some(own);
+        }
+        let bounds = session.bounds(decoder, 0)?;
+        if allowed.is_some_and(|mask| bounds.is_spent(mask)) {
+            return Some(own);
+        }
+        let token = self.sampler.decided_among(allowed, &bounds, history, number)?;
+        // A token that is not ruled out and that the method kept is left: this one.
+        let rules_out = self.sampler.has_bans() || allowed.is_some();
+        (!rules_out || bounds.is_above_another(token)).then_some(token)
+    }
+}
+
+/// Whether every token that a method kept, above its floor, has since been ruled
+/// out by a bias or a mask. Its logits then say nothing about those left, and the final
+/// layer decides.
+fn all_ruled_out(kept: &[f32], now: &[f32]) -> bool {
+    let floor = kept.iter().copied().fold(f32::INFINITY, f32::min);
+    !kept.iter().zip(now).any(|(&kept, &now)| kept > floor && now > f32::NEG_INFINITY)
+}
