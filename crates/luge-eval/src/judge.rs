@@ -83,6 +83,9 @@ pub enum Compare {
     Number,
     /// As yes or no: `true` is yes, `false` is no.
     YesNo,
+    /// The text contains the answer, letter by letter, with no letter or digit right in
+    /// front of it or behind it.
+    Contains,
 }
 
 /// What the public scripts of SLED and DoLa do.

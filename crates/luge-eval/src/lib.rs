@@ -1,7 +1,7 @@
 //! Does a decoding method help *this* model on *this* task?
 //!
-//! * `task`: what is asked and how it is judged, as data files.
-//! * `data`: rows of CSV, JSON, JSONL and Parquet files, each with its place.
+//! * [`task`]: what is asked and how it is judged, as data files.
+//! * [`data`]: rows of CSV, JSON, JSONL and Parquet files, each with its place.
 //! * [`judge`]: how answers are judged.
 //! * `document`: one question, ready to be asked.
 //! * `engine`: what answers; the seam to a model.
@@ -14,16 +14,20 @@
 //!
 //! There is no model in it.
 
+pub mod data;
 pub mod document;
 pub mod engine;
 mod error;
 pub mod judge;
 pub mod record;
 pub mod results;
+pub mod task;
 
+pub use data::{DataFile, Row};
 pub use document::{Ask, Candidate, Document, Documents, Header, Problem, Shot};
 pub use engine::{Engine, EngineError, Generate, Prompt};
 pub use error::Error;
 pub use judge::{Compare, Extract, Judge, Metric, Norm, Reference};
 pub use record::{Answered, Cost, Layers, Outcome, Record, Scored, Sums};
 pub use results::Results;
+pub use task::Task;
