@@ -49,4 +49,16 @@ pub enum Error {
         /// The built-in ones.
         names: Vec<String>,
     },
+
+    /// A file that is no `results.json`.
+    #[error(
+        "{name} is not a results.json of this version of luge ({why}); give the one that luge \
+         eval wrote, or make it again from its documents with luge eval merge"
+    )]
+    NotResults {
+        /// What the file is called.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }

@@ -7,10 +7,10 @@
 //! * `engine`: what answers; the seam to a model.
 //! * `run`]: asks every document, and keeps a [`log` from which it goes on.
 //! * `record`: what came of one document.
-//! * `metric`: from a record to numbers.
-//! * `statistics`: from many numbers to what one may say about them.
-//! * `results`: all of it, as `results.json` has it.
-//! * `report`: the same for people.
+//! * [`metric`]: from a record to numbers.
+//! * [`statistics`]: from many numbers to what one may say about them.
+//! * [`results`]: all of it, as `results.json` has it.
+//! * [`report`]: the same for people.
 //!
 //! There is no model in it.
 
@@ -19,9 +19,12 @@ pub mod document;
 pub mod engine;
 mod error;
 pub mod judge;
+pub mod metric;
 pub mod record;
+pub mod report;
 pub mod results;
 pub mod task;
+pub mod statistics;
 
 pub use data::{DataFile, Row};
 pub use document::{Ask, Candidate, Document, Documents, Header, Problem, Shot};

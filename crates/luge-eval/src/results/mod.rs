@@ -1,9 +1,14 @@
 //! All that a run has found, as `results.json` has it.
 
+mod build;
+mod json;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::Problem;
 use crate::record::Cost;
+
+pub use build::NO_CATEGORY;
 
 /// All that a run has found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -202,3 +207,6 @@ pub struct Times {
     /// Seconds at work, over all documents and processes.
     pub seconds: f64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! Results for people: as Markdown, and as tables for the terminal.
+//!
+//! Nothing is said here that the numbers do not say. A method whose difference to greedy
+//! could as well be 0 shows none, however large its mean is.
+
+mod markdown;
+
+pub use markdown::markdown;
+
+use crate::judge::Metric;
+use crate::results::{Comparison, MetricResults, Results, Role, Scoring, TaskResults};
+
+/// Above this a corrected p-value is no sign of a difference.
+pub const LEVEL: f64 = 0.05;
+
+/// What a comparison with greedy shows, in a few words.
+///
+/// `higher` or `lower` takes both: an interval without 0, and a corrected p-value below
+/// [`LEVEL`].
+pub fn reading(comparison: &Comparison) -> &'static str {
+    let [low, high] = comparison.interval;
+    if comparison.better == 0 && comparison.worse == 0 {
+        "the same on every document"
+    } else if low <= 0.0 && high >= 0.0 {
+        "no difference shown"
+    } else if comparison.p_corrected >= LEVEL {
+        "unclear: may be chance"
+    } else if comparison.difference > 0.0 {
+        "higher"
+    } else {
+        "lower"
+    }
+}
+
+/// What is compared, for the caption of a task's table.
+pub fn scoring(results: &Results, task: &TaskResults) -> &'static str {
+    let is_metric = |metric: Metric| task.metrics.iter().any(|found| found.name == metric.name());
+    match results.setup.scoring {
+        _ if is_metric(Metric::ExactMatch) || is_metric(Metric::F1) => "written answers",
+        Scoring::Normalised => "scoring: sums of normalised log-probabilities",
+        Scoring::Reference => "scoring: as the public scripts of SLED and DoLa have it",
+    }
+}
+
+/// A task's results in at most 100 columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What it shows: the task, how many documents, and the scoring.
+    pub title: String,
+    /// What the columns are called.
+    pub header: Vec<String>,
+    /// A row for each metric and method, as long as the header.
+    pub rows: Vec<Vec<String>>,
+    /// What has to be said with it, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A table for each task, for the terminal.
+pub fn tables(results: &Results) -> Vec<Table> {
+    results.tasks.iter().map(|task| table(results, task)).collect()
+}
+
+fn table(results: &Results, task: &TaskResults) -> Table {
+    let header = ["", "method", "percent (95%)", "to greedy (95%)", "p", "+", "−"];
+    let rows =
+        if task.documents == 0 { Vec::new() } else { task.metrics.iter().flat_map(rows).collect() };
+    let mut notes = Vec::new();
+    if task.documents == 0 {
+        notes.push("There is no document to say anything about.".to_owned());
+    }
+    if !task.problems.is_empty() {
+        notes.push(format!("{}; they are in no number.", could_not_be_asked(task.problems.len())));
+    }
+    notes.extend(sharing(task));
+    Table {
+        title: format!(
+            "{}: {}, {}",
+            title(results, task),
+            counted(task.documents, "document"),
+            scoring(results, task)
+        ),
+        header: header.map(str::to_owned).to_vec(),
+        rows,
+        notes,
+    }
+}
+
+fn rows(metric: &MetricResults) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (number, method) in metric.methods.iter().enumerate() {
+        let name = if number == 0 { metric.name.clone() } else { String::new() };
+        let mut row =
+            vec![name, method.method.clone(), with_interval(method.mean, method.interval)];
+        row.extend(match &method.versus_greedy {
+            None => [const { String::new() }; 4],
+            Some(versus) => [
+                difference_with_interval(versus.difference, versus.interval),
+                probability(versus.p_corrected),
+                versus.better.to_string(),
+                versus.worse.to_string(),
+            ],
+        });
+        rows.push(row);
+    }
+    rows
+}
+
+/// What a task is called in headings.
+fn title<'a>(results: &'a Results, task: &'a TaskResults) -> &'a str {
+    let setup = results.setup.tasks.iter().find(|setup| setup.name == task.task);
+    setup.map_or(&task.task, |setup| &setup.title)
+}
+
+/// The names of the methods that are controls.
+fn controls(results: &Results) -> impl Iterator<Item = &str> {
+    let controls = results.setup.methods.iter().filter(|method| method.role == Role::Control);
+    controls.map(|method| method.name.as_str())
+}
+
+/// What sharing passes between methods and candidates saved, in a sentence; nothing where
+/// nothing was computed.
+fn sharing(task: &TaskResults) -> Option<String> {
+    let cost = task.cost;
+    if cost.tokens_alone == 0 {
+        return None;
+    }
+    let instead = |done: u64, alone: u64| {
+        let saved = share(alone.saturating_sub(done), alone);
+        format!("instead of {} ({saved} saved)", thousands(alone))
+    };
+    let mut sentence = format!(
+        "Shared by methods and candidates, {} tokens went through the transformer {}",
+        thousands(cost.tokens),
+        instead(cost.tokens, cost.tokens_alone)
+    );
+    if cost.exits_alone > 0 {
+        sentence += &format!(
+            ", and {} exits were computed {}",
+            thousands(cost.exits),
+            instead(cost.exits, cost.exits_alone)
+        );
+    }
+    Some(sentence + ".")
+}
+
+fn could_not_be_asked(rows: usize) -> String {
+    format!("{} could not be asked", counted(rows, "row"))
+}
+
+/// `1 row`, `1,036 rows`.
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", thousands(count as u64))
+}
+
+/// `1,036`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share in percent: `72.8%`; of nothing, `0.0%`.
+fn share(part: u64, whole: u64) -> String {
+    format!("{}%", percent(if whole == 0 { 0.0 } else { part as f64 / whole as f64 }))
+}
+
+/// `72.8`, of 0.728.
+pub fn percent(value: f64) -> String {
+    let text = format!("{:.1}", 100.0 * value);
+    match text.strip_prefix('-') {
+        Some("0.0") => "0.0".to_owned(),
+        Some(digits) => format!("−{digits}"),
+        None => text,
+    }
+}
+
+/// `+1.2` or `−1.2`: percent with a sign.
+pub fn signed_percent(value: f64) -> String {
+    let text = percent(value);
+    if text == "0.0" || text.starts_with('−') { text } else { format!("+{text}") }
+}
+
+/// `72.8 (69.7 to 75.8)`.
+pub fn with_interval(value: f64, [low, high]: [f64; 2]) -> String {
+    format!("{} ({} to {})", percent(value), percent(low), percent(high))
+}
+
+/// `+1.2 (−0.3 to +2.8)`.
+pub fn difference_with_interval(value: f64, [low, high]: [f64; 2]) -> String {
+    format!("{} ({} to {})", signed_percent(value), signed_percent(low), signed_percent(high))
+}
+
+/// A p-value: `0.034`, `<0.001`. It is rounded up: none comes to stand below a limit that
+/// it is above.
+pub fn probability(p: f64) -> String {
+    if p < 0.001 {
+        "<0.001".to_owned()
+    } else {
+        // What is a thousandth but for its last bit is one.
+        format!("{:.3}", ((p * 1000.0 - 1e-9).ceil() / 1000.0).min(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests;
