@@ -19,6 +19,7 @@ pub mod engine;
 mod error;
 pub mod judge;
 pub mod record;
+pub mod report;
 pub mod results;
 
 pub use document::{Ask, Candidate, Document, Documents, Header, Problem, Shot};
