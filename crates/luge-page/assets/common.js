@@ -1,4 +1,7 @@
-// What map.js and depth.js share: elements, tokens as text, numbers, the tooltip.
+// What map.js and depth.js share: elements, tokens as text, numbers, the tooltip; and
+// what pages do, the button for light and dark.
+
+const $ = (id) => document.getElementById(id);
 
 // An element with attributes and children. Strings become text, never markup:
 // tokens can be anything.
@@ -121,4 +124,23 @@ function probabilities(data, entries) {
       ),
     ),
   );
+}
+
+// The button #theme. The page follows the system until someone says otherwise;
+// `repaint` is called whenever its colours are others.
+function theme(repaint = () => {}) {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const root = document.documentElement;
+  const current = () => root.dataset.theme ?? (dark.matches ? "dark" : "light");
+  const label = () => {
+    $("theme").textContent = current() === "dark" ? "light" : "dark";
+    $("theme").setAttribute("aria-label", `Use ${$("theme").textContent} colours`);
+    repaint();
+  };
+  $("theme").addEventListener("click", () => {
+    root.dataset.theme = $("theme").textContent;
+    label();
+  });
+  dark.addEventListener("change", label);
+  label();
 }

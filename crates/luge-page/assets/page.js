@@ -1,8 +1,7 @@
 // Starts the page of `luge lens`: reads the data, writes the heading, and ties
 // the map to the position that is open, which the address names: #position=4.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const $ = (id) => document.getElementById(id);
+const data = JSON.parse($("data").textContent);
 
 function heading() {
   $("title").textContent = data.title;
@@ -19,24 +18,6 @@ function heading() {
     fact("positions", `${data.positions.length}`),
     fact("luge", data.version),
   );
-}
-
-// Follows the system until someone says otherwise.
-function theme(repaint) {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const root = document.documentElement;
-  const current = () => root.dataset.theme ?? (dark.matches ? "dark" : "light");
-  const label = () => {
-    $("theme").textContent = current() === "dark" ? "light" : "dark";
-    $("theme").setAttribute("aria-label", `Use ${$("theme").textContent} colours`);
-    repaint();
-  };
-  $("theme").addEventListener("click", () => {
-    root.dataset.theme = $("theme").textContent;
-    label();
-  });
-  dark.addEventListener("change", label);
-  label();
 }
 
 function start() {
@@ -103,5 +84,5 @@ heading();
 if (data.positions.length) start();
 else {
   $("map").textContent = "The text has no positions to look at.";
-  theme(() => {});
+  theme();
 }

@@ -4,6 +4,7 @@ use crate::assets::{
     CHART_JS, COMMON_JS, DEPTH_JS, LENS_CSS, MAP_JS, PAGE_CSS, PAGE_HTML, PAGE_JS,
 };
 use crate::data::LensPage;
+use crate::template::{escape_json, escape_text, fill};
 
 /// The page of `luge lens`: a whole HTML document that loads nothing.
 ///
@@ -20,59 +21,6 @@ pub fn html(data: &LensPage) -> String {
         "script" => [COMMON_JS, MAP_JS, CHART_JS, DEPTH_JS, PAGE_JS].concat(),
         other => unreachable!("the template asks for {other}"),
     })
-}
-
-/// Replaces each `{{name}}` of a template, in one pass: what was put in is not
-/// looked at again.
-fn fill(template: &str, value: impl Fn(&str) -> String) -> String {
-    let mut filled = String::new();
-    let mut rest = template;
-    while let Some((before, (name, after))) =
-        rest.split_once("{{").and_then(|(before, rest)| Some((before, rest.split_once("}}")?)))
-    {
-        filled += before;
-        filled += &value(name);
-        rest = after;
-    }
-    filled + rest
-}
-
-/// JSON that no HTML parser takes for markup, whatever texts it holds. All of
-/// these occur in strings only, where JSON has a second way to write them.
-fn escape_json(json: &str) -> String {
-    replace(json, |c| match c {
-        '<' => Some("\\u003c"),
-        '>' => Some("\\u003e"),
-        '&' => Some("\\u0026"),
-        '\u{2028}' => Some("\\u2028"),
-        '\u{2029}' => Some("\\u2029"),
-        _ => None,
-    })
-}
-
-/// Text for between tags.
-fn escape_text(text: &str) -> String {
-    replace(text, |c| match c {
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
-        '&' => Some("&amp;"),
-        '"' => Some("&quot;"),
-        '\'' => Some("&#39;"),
-        // HTML has no way to write this one.
-        '\0' => Some("\u{FFFD}"),
-        _ => None,
-    })
-}
-
-fn replace(text: &str, by: impl Fn(char) -> Option<&'static str>) -> String {
-    let mut replaced = String::with_capacity(text.len());
-    for c in text.chars() {
-        match by(c) {
-            Some(instead) => replaced += instead,
-            None => replaced.push(c),
-        }
-    }
-    replaced
 }
 
 #[cfg(test)]

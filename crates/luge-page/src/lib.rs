@@ -3,7 +3,8 @@
 //!
 //! [`LensPage`] is the data: plain numbers, with no model behind them. [`html`]
 //! makes the page. What draws lies in `assets`, in plain JavaScript and CSS, and
-//! other pages can have it from [`assets`]:
+//! other pages can have it from [`assets`],
+//! and put it into a page of their own with [`template`]:
 //!
 //! * `common.js`, what the others share: tokens as text, numbers, elements;
 //! * `map.js`, the heat map: layers by positions;
@@ -39,6 +40,7 @@ pub mod assets;
 mod data;
 mod html;
 mod svg;
+pub mod template;
 
 pub use data::{LensPage, Position, Votes, is_unprintable};
 pub use html::html;

@@ -1,10 +1,12 @@
-//! Results for people: as Markdown, and as tables for the terminal.
+//! Results for people: as Markdown, as a page, and as tables for the terminal.
 //!
 //! Nothing is said here that the numbers do not say. A method whose difference to greedy
 //! could as well be 0 shows none, however large its mean is.
 
+mod html;
 mod markdown;
 
+pub use html::{Shown, ShownAnswer, ShownDocument, ShownTask, html};
 pub use markdown::markdown;
 
 use crate::judge::Metric;
