@@ -18,6 +18,7 @@ pub mod document;
 pub mod engine;
 mod error;
 pub mod judge;
+pub mod log;
 pub mod record;
 pub mod results;
 
@@ -25,5 +26,6 @@ pub use document::{Ask, Candidate, Document, Documents, Header, Problem, Shot};
 pub use engine::{Engine, EngineError, Generate, Prompt};
 pub use error::Error;
 pub use judge::{Compare, Extract, Judge, Metric, Norm, Reference};
+pub use log::{Log, Merged, Shard, merge};
 pub use record::{Answered, Cost, Layers, Outcome, Record, Scored, Sums};
-pub use results::Results;
+pub use results::{Results, Setup};
