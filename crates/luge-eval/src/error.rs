@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::log::Shard;
+
 /// What can go wrong, in one sentence with the way out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,4 +63,146 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+
+    /// What should be a part of a run is none.
+    #[error("'{text}' is no part of a run: {reason}")]
+    Shard {
+        /// As it was written.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A log cannot be read.
+    #[error("cannot read the log '{}': {source}", path.display())]
+    LogRead {
+        /// The log.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// A log cannot be written.
+    #[error(
+        "cannot write the log '{}' ({source}): what is in it stays, and the same command goes on from there",
+        path.display()
+    )]
+    LogWrite {
+        /// The log.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// Another process has the log.
+    #[error(
+        "another luge is writing '{}': wait until it has ended, or choose another --out",
+        path.display()
+    )]
+    LogInUse {
+        /// The log.
+        path: PathBuf,
+    },
+
+    /// A file that lies where the log would, or is given as one.
+    #[error(
+        "'{}' is no log of luge eval, or its first line is damaged: remove it, or choose another --out",
+        path.display()
+    )]
+    NoLog {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A log whose first line this version cannot read.
+    #[error(
+        "'{}' is the log of luge {version}: go on with that version, or choose another --out",
+        path.display()
+    )]
+    OtherVersion {
+        /// The log.
+        path: PathBuf,
+        /// The version that wrote it.
+        version: String,
+    },
+
+    /// The log of another run lies where this one's would.
+    #[error(
+        "'{}' is the log of another run ({difference}): choose another --out, or remove it",
+        path.display()
+    )]
+    OtherRun {
+        /// The log.
+        path: PathBuf,
+        /// The first part in which they differ.
+        difference: String,
+    },
+
+    /// Nothing to merge.
+    #[error(
+        "there is no log of luge eval in '{}': give the folder that its --out named",
+        path.display()
+    )]
+    NoLogs {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// Logs that are not of one run.
+    #[error(
+        "'{}' and '{}' are not parts of one run ({difference}): merge those that are",
+        first.display(), second.display()
+    )]
+    Mixed {
+        /// A log.
+        first: PathBuf,
+        /// One that does not fit it.
+        second: PathBuf,
+        /// The first part in which the second differs.
+        difference: String,
+    },
+
+    /// Two logs say different things of one document.
+    #[error(
+        "'{}' and '{}' disagree on '{id}' of the task {task}: leave out the one that is wrong",
+        first.display(), second.display()
+    )]
+    Disagree {
+        /// The task.
+        task: String,
+        /// The document.
+        id: String,
+        /// A log.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+
+    /// Documents that no log has.
+    #[error("{}", incomplete(.missing))]
+    Incomplete {
+        /// The parts that lack some: how many, and of how many. At least one.
+        missing: Vec<(Shard, usize, usize)>,
+    },
+}
+
+fn incomplete(missing: &[(Shard, usize, usize)]) -> String {
+    const NAMED: usize = 8;
+    if let [(part, lacking, all)] = missing
+        && part.is_whole()
+    {
+        return format!(
+            "{lacking} of the run's {all} documents are missing: the same luge eval goes on with it"
+        );
+    }
+    let named = missing.iter().take(NAMED);
+    let named = named.map(|(part, lacking, all)| format!("{lacking} of {all} of part {part}"));
+    let others = match missing.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        others => format!(", and some of {others} other parts"),
+    };
+    format!(
+        "documents are missing ({}{others}): run each of these parts once more, with --shard",
+        named.collect::<Vec<_>>().join(", ")
+    )
 }

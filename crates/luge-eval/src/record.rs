@@ -1,6 +1,6 @@
 //! What came of one document: a line of `documents.jsonl`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What came of one document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,13 +74,20 @@ pub struct Scored {
     pub scores: Vec<Sums>,
 }
 
-/// A candidate's score under a method, summed over its tokens.
+/// A candidate's score under a method, summed over its tokens. JSON has no word for
+/// infinity: minus infinity, of what a model holds for impossible, is `null` there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sums {
     /// Of the method's output as it is.
+    #[serde(deserialize_with = "finite_or_not")]
     pub logit: f64,
     /// Of its log-softmax over the vocabulary, in nats.
+    #[serde(deserialize_with = "finite_or_not")]
     pub logprob: f64,
+}
+
+fn finite_or_not<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NEG_INFINITY))
 }
 
 /// An answer that a method wrote.

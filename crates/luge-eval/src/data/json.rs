@@ -23,8 +23,7 @@ pub(super) fn lines(bytes: &[u8], next: Next<'_>) -> Result<(), String> {
 pub(super) fn is_lines(bytes: &[u8]) -> bool {
     let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
     let parts = parts(bytes, start);
-    bytes.get(start) == Some(&b'{')
-        && parts.end.is_some_and(|end| !is_blank(&bytes[end..]))
+    bytes.get(start) == Some(&b'{') && parts.end.is_some_and(|end| !is_blank(&bytes[end..]))
 }
 
 /// An array of objects, or an object with one such array in it, or a single object.

@@ -11,17 +11,26 @@ use crate::judge::{Compare, Extract, Judge, Metric};
 pub(super) struct Written {
     answer: Option<String>,
     references: Vec<String>,
+    /// Whether an answer that has a right one in it is right.
+    contains: bool,
 }
 
 impl Written {
     pub(super) fn new(judge: &Judge, references: &[String], text: &str) -> Self {
         let references = references.iter().map(|reference| stated(judge, reference));
-        Self { answer: found(judge, text), references: references.collect() }
+        Self {
+            answer: found(judge, text),
+            references: references.collect(),
+            contains: judge.compare == Compare::Contains,
+        }
     }
 
     /// Nothing for a metric of candidates.
     pub(super) fn value(&self, metric: Metric) -> Option<f64> {
         let value: fn(&str, &str) -> f64 = match metric {
+            Metric::ExactMatch if self.contains => {
+                |answer, reference| f64::from(u8::from(contains(answer, reference)))
+            }
             Metric::ExactMatch => |answer, reference| f64::from(u8::from(answer == reference)),
             Metric::F1 => f1,
             Metric::Mc1 | Metric::Mc2 | Metric::Mc3 | Metric::Acc | Metric::AccNorm => return None,
@@ -58,7 +67,19 @@ fn comparable(compare: Compare, answer: &str) -> String {
             Some(false) => "no".to_owned(),
             None => normalised(answer),
         },
+        Compare::Contains => answer.trim().to_owned(),
     }
+}
+
+/// Whether `text` has `answer` in it, with no letter or digit right in front of it or behind
+/// it.
+fn contains(text: &str, answer: &str) -> bool {
+    !answer.is_empty()
+        && text.match_indices(answer).any(|(start, found)| {
+            let before = text[..start].chars().next_back();
+            let behind = text[start + found.len()..].chars().next();
+            !before.is_some_and(char::is_alphanumeric) && !behind.is_some_and(char::is_alphanumeric)
+        })
 }
 
 /// The harmonic mean of precision and recall over words, each as often as it occurs. Two

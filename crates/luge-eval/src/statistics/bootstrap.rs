@@ -14,7 +14,7 @@ pub const RESAMPLES: usize = 10_000;
 /// With the same seed and the documents in the same order all numbers are the same.
 #[derive(Debug)]
 pub struct Bootstrap<'a> {
-    series: &'a [Vec<f64>],
+    pub(super) series: &'a [Vec<f64>],
     documents: usize,
     /// `[RESAMPLES × series]`.
     sums: Vec<f64>,
