@@ -3,10 +3,10 @@
 //! * [`task`]: what is asked and how it is judged, as data files.
 //! * [`data`]: rows of CSV, JSON, JSONL and Parquet files, each with its place.
 //! * [`judge`]: how answers are judged.
-//! * `document`: one question, ready to be asked.
-//! * `engine`: what answers; the seam to a model.
-//! * `run`]: asks every document, and keeps a [`log` from which it goes on.
-//! * `record`: what came of one document.
+//! * [`document`]: one question, ready to be asked.
+//! * [`engine`]: what answers; the seam to a model.
+//! * [`run`]: asks every document, and keeps a [`log`] from which it goes on.
+//! * [`record`]: what came of one document.
 //! * [`metric`]: from a record to numbers.
 //! * [`statistics`]: from many numbers to what one may say about them.
 //! * [`results`]: all of it, as `results.json` has it.
@@ -24,6 +24,7 @@ pub mod metric;
 pub mod record;
 pub mod report;
 pub mod results;
+pub mod run;
 pub mod statistics;
 pub mod task;
 
@@ -35,4 +36,5 @@ pub use judge::{Compare, Extract, Judge, Metric, Norm, Reference};
 pub use log::{Log, Merged, Shard, merge};
 pub use record::{Answered, Cost, Layers, Outcome, Record, Scored, Sums};
 pub use results::{Results, Setup};
+pub use run::{Ended, Planned, Run};
 pub use task::Task;

@@ -5,9 +5,11 @@
 
 mod html;
 mod markdown;
+mod shown;
 
 pub use html::{Shown, ShownAnswer, ShownDocument, ShownTask, html};
 pub use markdown::markdown;
+pub use shown::shown;
 
 use crate::judge::Metric;
 use crate::results::{Comparison, MetricResults, Results, Role, Scoring, TaskResults};
