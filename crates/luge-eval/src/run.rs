@@ -1,5 +1,6 @@
 //! Asks every document, one after the other, and writes what comes of each into the log.
 
+use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::time::Instant;
 
@@ -94,12 +95,12 @@ impl<'a> Run<'a> {
         done: &[Record],
         each: &mut dyn FnMut(&Record),
     ) -> Result<(), Ended> {
-        let is_done = |(task, row): Place| {
-            let name = &self.tasks[task].task.name;
-            done.iter().any(|record| record.index == row && record.task == *name)
+        let done: HashSet<(&str, usize)> =
+            done.iter().map(|record| (record.task.as_str(), record.index)).collect();
+        let is_open = |&(task, row): &Place| {
+            !done.contains(&(self.tasks[task].task.name.as_str(), row))
         };
-        let open: Vec<Place> = self.places().filter(|&place| !is_done(place)).collect();
-        for place in open {
+        for place in self.places().filter(is_open) {
             let record = self.ask(engine, place)?;
             log.append(&record)?;
             each(&record);

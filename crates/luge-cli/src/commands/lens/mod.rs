@@ -14,6 +14,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use luge::lens::Token;
 use luge::{Completion, Decoder, ExitForm, FinishReason, Lens, LensOptions, LensPosition, Session};
 
+use luge_page::LensPage;
+
 use super::file::OutputFile;
 use super::{session, tokens};
 use crate::args::LensFormat;
@@ -200,6 +202,36 @@ pub fn of_text(
         }
         (Some(output), _) => output.write(&luge_page::html(&page::of(&seen))),
     }
+}
+
+/// What every layer says behind one position of a text, as a page's data.
+pub fn page_at(
+    session: &mut Session,
+    decoder: &Decoder,
+    options: &LensOptions,
+    text: Vec<u32>,
+    position: usize,
+    model: &str,
+) -> Result<LensPage, luge::Error> {
+    let lens = session.lens(decoder, options)?;
+    let mut seen = Seen {
+        model: model.to_owned(),
+        decoder,
+        exit_norm: lens.form().norm.as_str(),
+        seed: 0,
+        layers: lens.layers(),
+        pinned: Vec::new(),
+        prompt: text,
+        positions: Vec::new(),
+        pieces: Vec::new(),
+        open: Some(0),
+        generated: None,
+    };
+    session.look(&lens, &seen.prompt, position..position + 1, |own| seen.positions.push(own))?;
+    for position in &seen.positions {
+        seen.pieces.push(session.model().piece(position.token.id)?);
+    }
+    Ok(page::of(&seen))
 }
 
 /// A position from the front, from 0, or, negative, from the end, as an index.
