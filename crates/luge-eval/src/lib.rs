@@ -5,7 +5,7 @@
 //! * [`judge`]: how answers are judged.
 //! * `document`: one question, ready to be asked.
 //! * `engine`: what answers; the seam to a model.
-//! * `run`]: asks every document, and keeps a [`log` from which it goes on.
+//! * `run`: asks every document, and keeps a [`log`] from which it goes on.
 //! * `record`: what came of one document.
 //! * `metric`: from a record to numbers.
 //! * `statistics`: from many numbers to what one may say about them.
