@@ -13,11 +13,10 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hf_hub::Repo;
-
 use crate::error::there_are;
 use crate::files::{FileGroup, choose, groups};
 use crate::name::{FileChoice, HubName, nearest};
+use crate::source::Source;
 use crate::{Error, Hub};
 
 /// What the names of files end in that are being fetched.
@@ -27,7 +26,7 @@ pub(crate) const PART: &str = "luge-part";
 const DEPTH: usize = 4;
 
 /// Where all files matter, however deep they lie.
-const ALL: usize = usize::MAX;
+pub(crate) const ALL: usize = usize::MAX;
 
 /// A model in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,26 +76,23 @@ struct Snapshot {
 
 impl Hub {
     /// The folder of a repository.
-    pub(crate) fn repo_folder(&self, repo: &str) -> PathBuf {
-        self.cache.path().join(Repo::model(repo.to_owned()).folder_name())
+    pub(crate) fn repo_folder(&self, source: &Source) -> PathBuf {
+        self.cache.path().join(source.cached().folder_name())
     }
 
     /// The folder of a repository's locks.
-    pub(crate) fn locks_folder(&self, repo: &str) -> PathBuf {
-        self.cache.path().join(".locks").join(Repo::model(repo.to_owned()).folder_name())
+    pub(crate) fn locks_folder(&self, source: &Source) -> PathBuf {
+        self.cache.path().join(".locks").join(source.cached().folder_name())
     }
 
     /// Notes that a revision is at a commit.
-    pub(crate) fn point_to(&self, name: &HubName, commit: &str) -> Result<(), Error> {
-        let repo = match &name.revision {
-            // A commit stays where it is.
-            Some(revision) if is_short_for(revision, commit) => return Ok(()),
-            Some(revision) => {
-                Repo::with_revision(name.repo.clone(), hf_hub::RepoType::Model, revision.clone())
-            }
-            None => Repo::model(name.repo.clone()),
-        };
-        let path = self.repo_folder(&name.repo).join("refs").join(repo.revision());
+    pub(crate) fn point_to(&self, source: &Source, commit: &str) -> Result<(), Error> {
+        // A commit stays where it is.
+        if source.revision.as_deref().is_some_and(|revision| is_short_for(revision, commit)) {
+            return Ok(());
+        }
+        let repo = source.cached();
+        let path = self.repo_folder(source).join("refs").join(repo.revision());
         // A cache that others own can be read only, and have all.
         if fs::read_to_string(&path).is_ok_and(|known| known.trim() == commit) {
             return Ok(());
@@ -198,7 +194,8 @@ impl Hub {
     /// [`Error::Ambiguous`] if the repository has several models and the name tells no
     /// one of them; [`Error::NotCached`] if it is not there.
     pub fn removal(&self, name: &HubName) -> Result<Removal, Error> {
-        let repo = self.repo_folder(&name.repo);
+        let source = name.source();
+        let repo = self.repo_folder(&source);
         let snapshots = self.snapshots(name);
         let models = self.cached_of(&name.repo);
         if name.file == FileChoice::Default && name.revision.is_none() && models.len() > 1 {
@@ -219,7 +216,7 @@ impl Hub {
             }
         }
         let Some((snapshot, group)) = found else {
-            let parts = parts(&repo, &self.locks_folder(&name.repo));
+            let parts = parts(&repo, &self.locks_folder(&source));
             if models.is_empty() && !parts.is_empty() {
                 let name = HubName { file: FileChoice::Default, ..name.clone() };
                 return Ok(Removal {
@@ -270,23 +267,23 @@ impl Hub {
         let files = files.into_iter().collect();
         let models_left = models.len() > 1;
         if !models_left && shared == 0 {
-            blobs.extend(parts(&repo, &self.locks_folder(&name.repo)));
+            blobs.extend(parts(&repo, &self.locks_folder(&source)));
         }
         let file = group.choice(&snapshot.groups);
         let name = HubName { file, ..name.clone() };
         Ok(Removal { name, files, blobs, shared, is_rest: false, repo })
     }
 
-    /// The snapshots that a name may mean, in the order in which they are looked at.
-    fn snapshots(&self, name: &HubName) -> Vec<Snapshot> {
-        let repo = self.repo_folder(&name.repo);
+    /// The folders of snapshots that a source may mean, in the order in which they are
+    /// looked at.
+    pub(crate) fn snapshot_folders(&self, source: &Source) -> Vec<PathBuf> {
+        let repo = self.repo_folder(source);
         let at = |revision: &str| {
             let commit = fs::read_to_string(repo.join("refs").join(revision)).ok()?;
             Some(commit.trim().to_owned())
         };
         let mut folders: Vec<PathBuf> = entries(&repo.join("snapshots")).collect();
-        let commit = |folder: &Path| folder.file_name().and_then(OsStr::to_str).map(str::to_owned);
-        match &name.revision {
+        match &source.revision {
             Some(revision) => {
                 let wanted = at(revision).unwrap_or_else(|| revision.clone());
                 folders.retain(|folder| {
@@ -304,6 +301,11 @@ impl Hub {
                 });
             }
         }
+        folders
+    }
+
+    /// The snapshots with models that a name may mean, in the same order.
+    fn snapshots(&self, name: &HubName) -> Vec<Snapshot> {
         let snapshot = |folder: PathBuf| {
             let mut files = Vec::new();
             walk(&folder, DEPTH, &mut files);
@@ -318,7 +320,7 @@ impl Hub {
             let groups = groups(files.iter().map(String::as_str));
             Some(Snapshot { commit: commit(&folder)?, groups, folder })
         };
-        folders.into_iter().filter_map(snapshot).collect()
+        self.snapshot_folders(&name.source()).into_iter().filter_map(snapshot).collect()
     }
 }
 
@@ -361,6 +363,11 @@ impl Removal {
         }
         Ok(bytes)
     }
+}
+
+/// The commit that a snapshot is of.
+fn commit(folder: &Path) -> Option<String> {
+    folder.file_name().and_then(OsStr::to_str).map(str::to_owned)
 }
 
 /// Whether a revision is a commit, or the first digits of one: seven, as for git.

@@ -17,7 +17,7 @@ use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 
 use crate::download::{Event, Progress};
-use crate::name::HubName;
+use crate::source::Source;
 use crate::{Error, Gate, Settings};
 
 /// How often a request is made that brings nothing.
@@ -56,6 +56,19 @@ pub(crate) struct Sibling {
     pub size: Option<u64>,
     #[serde(default)]
     pub lfs: Option<Lfs>,
+    /// What git calls its content, where git itself keeps it.
+    #[serde(default, rename = "blobId")]
+    pub blob: Option<String>,
+}
+
+impl Sibling {
+    /// What its blob is called, if the hub tells.
+    pub fn etag(&self) -> Option<&str> {
+        match &self.lfs {
+            Some(lfs) => lfs.sha256.as_deref(),
+            None => self.blob.as_deref(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,7 +80,7 @@ pub(crate) struct Lfs {
 /// What the hub says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Meta {
-    /// The name of its blob, and its SHA-256 in hexadecimal if it is of 64 digits.
+    /// The name of its blob: its SHA-256 in hexadecimal, or of a small file git's SHA-1.
     pub etag: String,
     /// In bytes.
     pub size: u64,
@@ -114,19 +127,19 @@ impl Hub {
     /// Asks for a repository's files.
     pub(crate) fn info(
         &self,
-        name: &HubName,
+        source: &Source,
         progress: &mut dyn Progress,
         stop: &AtomicBool,
     ) -> Result<Info, Error> {
-        let revision = name.revision.as_deref().unwrap_or("main");
+        let revision = source.revision.as_deref().unwrap_or("main");
         let url = format!(
-            "{}/api/models/{}/revision/{}?blobs=true",
+            "{}/api/{}/revision/{}?blobs=true",
             self.settings.endpoint,
-            name.repo,
+            source.api(),
             encoded(revision)
         );
         self.again(progress, stop, || {
-            let (response, _) = self.request(Verb::Get, &url, None, name)?;
+            let (response, _) = self.request(Verb::Get, &url, None, source)?;
             let mut body = response.into_body();
             let reader = body.with_config().limit(LONGEST_INFO).reader();
             let info: Info = serde_json::from_reader(reader).map_err(|error| {
@@ -152,13 +165,13 @@ impl Hub {
     /// Asks for a file's checksum and size.
     pub(crate) fn meta(
         &self,
-        name: &HubName,
+        source: &Source,
         url: &str,
         progress: &mut dyn Progress,
         stop: &AtomicBool,
     ) -> Result<Meta, Error> {
         self.again(progress, stop, || {
-            let (response, headers) = self.request(Verb::Head, url, None, name)?;
+            let (response, headers) = self.request(Verb::Head, url, None, source)?;
             let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
             let etag = text("x-linked-etag").or_else(|| text("etag"));
             let etag = etag.map(|etag| etag.trim_start_matches("W/").replace('"', ""));
@@ -179,12 +192,12 @@ impl Hub {
     /// where the file has no such byte.
     pub(crate) fn open(
         &self,
-        name: &HubName,
+        source: &Source,
         url: &str,
         from: u64,
         size: u64,
     ) -> Result<Option<(impl Read + use<>, u64)>, Trouble> {
-        let (response, _) = self.request(Verb::Get, url, Some(from), name)?;
+        let (response, _) = self.request(Verb::Get, url, Some(from), source)?;
         let text = |key: &str| response.headers().get(key).and_then(|value| value.to_str().ok());
         let (begins, whole) = match response.status().as_u16() {
             206 => {
@@ -206,9 +219,10 @@ impl Hub {
     }
 
     /// The address of a file at a commit.
-    pub(crate) fn url(&self, name: &HubName, commit: &str, file: &str) -> String {
+    pub(crate) fn url(&self, source: &Source, commit: &str, file: &str) -> String {
         let file: Vec<String> = file.split('/').map(encoded).collect();
-        format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, name.repo, file.join("/"))
+        let (endpoint, path) = (&self.settings.endpoint, source.path());
+        format!("{endpoint}/{path}/resolve/{commit}/{}", file.join("/"))
     }
 
     /// Makes a request, and follows where it leads: a HEAD only on the hub itself. Also
@@ -218,7 +232,7 @@ impl Hub {
         verb: Verb,
         url: &str,
         from: Option<u64>,
-        name: &HubName,
+        source: &Source,
     ) -> Result<(Response<Body>, HeaderMap), Trouble> {
         let mut url = url.to_owned();
         let mut headers = HeaderMap::new();
@@ -255,18 +269,18 @@ impl Hub {
                     }
                     url = next;
                 }
-                _ => return Err(self.refusal(&response, is_hub, name)),
+                _ => return Err(self.refusal(&response, is_hub, source)),
             }
         }
         Err(self.odd("redirects without an end"))
     }
 
     /// What an answer means that is none.
-    fn refusal(&self, response: &Response<Body>, is_hub: bool, name: &HubName) -> Trouble {
+    fn refusal(&self, response: &Response<Body>, is_hub: bool, source: &Source) -> Trouble {
         let text = |key: &str| response.headers().get(key).and_then(|value| value.to_str().ok());
         let host = self.settings.host().to_owned();
         let status = response.status().as_u16();
-        let repo = name.repo.clone();
+        let repo = source.path();
         let with_token = self.settings.token.is_some();
         let gated = |gate: Gate| Error::Gated {
             repo: repo.clone(),
@@ -301,10 +315,10 @@ impl Hub {
             }
             (404, "RevisionNotFound") => Error::NoRevision {
                 repo,
-                revision: name.revision.clone().unwrap_or_else(|| "main".to_owned()),
+                revision: source.revision.clone().unwrap_or_else(|| "main".to_owned()),
             },
             (404, "EntryNotFound") => {
-                let what = format!("such file for '{name}'");
+                let what = format!("such file at '{source}'");
                 Error::NoEntry { repo, what, hint: String::new() }
             }
             // Without a token, what is private is not shown to exist.

@@ -1,4 +1,4 @@
-//! Fetching a model's files into the cache.
+//! Fetching files into the cache: those of a model, or one of a dataset.
 //!
 //! The cache has the layout of `huggingface_hub`: a file's content in `blobs`, under its
 //! checksum, and links to it in `snapshots/COMMIT`, under its name. What is being fetched
@@ -15,12 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::cache::PART;
-use crate::client::{Meta, Trouble, is_hash, sleep};
+use crate::client::{Info, Meta, Sibling, Trouble, is_hash, sleep};
 use crate::files::{choose, groups};
 use crate::name::HubName;
+use crate::source::Source;
 use crate::{Error, Hub};
 
 /// How much is read at a time, in bytes.
@@ -29,10 +31,10 @@ const CHUNK: usize = 1 << 18;
 /// What is to be fetched.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The model as it was named.
-    pub name: HubName,
-    /// The name with the quantisation or the file that was chosen.
-    pub chosen: HubName,
+    /// What it is: a name with the quantisation or the file that was chosen.
+    pub chosen: String,
+    /// The repository that its files are in.
+    pub(crate) source: Source,
     /// The commit that its files are of.
     pub commit: String,
     /// Its files, the first part first.
@@ -63,7 +65,7 @@ impl Plan {
     }
 }
 
-/// What happens while a model is fetched.
+/// What happens while files are fetched.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -104,7 +106,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Who hears what happens while a model is fetched. `()` hears nothing.
+/// Who hears what happens while files are fetched. `()` hears nothing.
 pub trait Progress {
     /// Something happened.
     fn event(&mut self, event: Event<'_>);
@@ -130,7 +132,8 @@ impl Hub {
         if self.settings.offline {
             return Err(self.offline(name));
         }
-        let info = self.info(name, progress, stop)?;
+        let source = name.source();
+        let info = self.info(&source, progress, stop)?;
         let groups = groups(info.siblings.iter().map(|file| file.rfilename.as_str()));
         let group = choose(&name.repo, &groups, &name.file)?;
         let chosen = HubName { file: group.choice(&groups), ..name.clone() };
@@ -142,20 +145,30 @@ impl Hub {
                 hint: " in its repository: choose another".to_owned(),
             });
         }
-        let files = group.files.iter().map(|path| {
+        Ok(self.plan_of(source, chosen.to_string(), &group.files, &info))
+    }
+
+    /// The plan for some files of a repository that says this of itself.
+    pub(crate) fn plan_of(
+        &self,
+        source: Source,
+        chosen: String,
+        files: &[String],
+        info: &Info,
+    ) -> Plan {
+        let files = files.iter().map(|path| {
             let file = info.siblings.iter().find(|file| file.rfilename == *path);
-            let etag = file.and_then(|file| file.lfs.as_ref()?.sha256.as_deref());
-            let etag = etag.filter(|etag| is_hash(etag));
+            let etag = file.and_then(Sibling::etag).filter(|etag| is_hash(etag));
             RemoteFile {
                 path: path.clone(),
                 size: file.and_then(|file| file.size),
-                present: etag.map_or(0, |etag| self.present(&name.repo, etag)),
+                present: etag.map_or(0, |etag| self.present(&source, etag)),
             }
         });
-        Ok(Plan { name: name.clone(), chosen, files: files.collect(), commit: info.sha })
+        Plan { chosen, files: files.collect(), commit: info.sha.clone(), source }
     }
 
-    /// Fetches what is not there yet, and returns the path of the model's first file.
+    /// Fetches what is not there yet, and returns the path of the first file.
     ///
     /// What an earlier attempt left is gone on from. Attempts that fail for a cut
     /// connection or a hub that is busy are repeated some times.
@@ -172,19 +185,19 @@ impl Hub {
     ) -> Result<PathBuf, Error> {
         let mut paths = Vec::new();
         for file in &plan.files {
-            let url = self.url(&plan.name, &plan.commit, &file.path);
-            let meta = self.meta(&plan.name, &url, progress, stop)?;
+            let url = self.url(&plan.source, &plan.commit, &file.path);
+            let meta = self.meta(&plan.source, &url, progress, stop)?;
             let download = Download { hub: self, plan, file: &file.path, url, meta };
             paths.push(download.fetch(progress, stop)?);
         }
         // Only now: a revision never points to half a model.
-        self.point_to(&plan.name, &plan.commit)?;
-        paths.into_iter().next().ok_or_else(|| Error::NoGguf { repo: plan.name.repo.clone() })
+        self.point_to(&plan.source, &plan.commit)?;
+        paths.into_iter().next().ok_or_else(|| Error::NoGguf { repo: plan.source.path() })
     }
 
     /// How much of a blob there is, in bytes.
-    fn present(&self, repo: &str, etag: &str) -> u64 {
-        let blobs = self.repo_folder(repo).join("blobs");
+    fn present(&self, source: &Source, etag: &str) -> u64 {
+        let blobs = self.repo_folder(source).join("blobs");
         let size = |path: PathBuf| fs::metadata(path).ok().map(|data| data.len());
         size(blobs.join(etag)).or_else(|| size(blobs.join(format!("{etag}.{PART}")))).unwrap_or(0)
     }
@@ -206,18 +219,18 @@ struct Part {
     /// Its length, in bytes.
     done: u64,
     /// Of all of it.
-    digest: Sha256,
+    checksum: Checksum,
 }
 
 impl Download<'_> {
     fn fetch(&self, progress: &mut dyn Progress, stop: &AtomicBool) -> Result<PathBuf, Error> {
-        let repo = &self.plan.name.repo;
-        let folder = self.hub.repo_folder(repo);
+        let source = &self.plan.source;
+        let folder = self.hub.repo_folder(source);
         let blob = folder.join("blobs").join(&self.meta.etag);
         let place = folder.join("snapshots").join(&self.plan.commit).join(self.file);
         let write =
             |path: &Path, source| Error::Io { what: "write", path: path.to_owned(), source };
-        let locks = self.hub.locks_folder(repo);
+        let locks = self.hub.locks_folder(source);
         let make =
             |folder: &Path| fs::create_dir_all(folder).map_err(|source| write(folder, source));
         let has_size =
@@ -292,9 +305,9 @@ impl Download<'_> {
         self.check_space(blob, size - done)?;
         // Before the part is read: that of a large model takes its time.
         progress.event(Event::Begin { file, size, done });
-        let mut part = Part::open(&path, stop)?;
+        let mut part = Part::open(&path, &self.meta, stop)?;
         if part.done > size {
-            part.clear().map_err(failed)?;
+            part.clear(&self.meta).map_err(failed)?;
         }
         let mut tries = 0;
         let mut furthest = part.done;
@@ -319,10 +332,10 @@ impl Download<'_> {
                 })?;
             }
         }
-        let Part { file: content, digest, .. } = part;
-        let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        // Files that git itself keeps have a hash of another kind. Models are too large.
-        if self.meta.etag.len() == found.len() && !self.meta.etag.eq_ignore_ascii_case(&found) {
+        let Part { file: content, checksum, .. } = part;
+        if let Some(found) = checksum.finish()
+            && !self.meta.etag.eq_ignore_ascii_case(&found)
+        {
             drop(content);
             fs::remove_file(&path).map_err(failed)?;
             let wanted = self.meta.etag.clone();
@@ -344,14 +357,14 @@ impl Download<'_> {
         stop: &AtomicBool,
     ) -> Result<(), Trouble> {
         let write = |path: &Path, error| Trouble::Final(self.write_error(path, error));
-        let opened = self.hub.open(&self.plan.name, &self.url, part.done, self.meta.size)?;
+        let opened = self.hub.open(&self.plan.source, &self.url, part.done, self.meta.size)?;
         // The file ends before the part does: it is another file's.
         let Some((reader, begins)) = opened else {
-            part.clear().map_err(|error| write(&part.path, error))?;
+            part.clear(&self.meta).map_err(|error| write(&part.path, error))?;
             return Err(self.cut("the file is shorter"));
         };
         if begins != part.done {
-            part.clear().map_err(|error| write(&part.path, error))?;
+            part.clear(&self.meta).map_err(|error| write(&part.path, error))?;
         }
         let mut reader = reader.take(self.meta.size - part.done);
         let mut chunk = vec![0; CHUNK];
@@ -401,7 +414,7 @@ impl Download<'_> {
 
 impl Part {
     /// Opens the part that is there, or an empty one, and reads it for its checksum.
-    fn open(path: &Path, stop: &AtomicBool) -> Result<Self, Error> {
+    fn open(path: &Path, meta: &Meta, stop: &AtomicBool) -> Result<Self, Error> {
         let failed = |source| Error::Io { what: "write", path: path.to_owned(), source };
         let mut file = OpenOptions::new()
             .read(true)
@@ -410,7 +423,7 @@ impl Part {
             .truncate(false)
             .open(path)
             .map_err(failed)?;
-        let mut digest = Sha256::new();
+        let mut checksum = Checksum::new(meta);
         let mut done = 0;
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -418,9 +431,9 @@ impl Part {
                 return Err(Error::Interrupted);
             }
             match file.read(&mut chunk).map_err(failed)? {
-                0 => return Ok(Part { path: path.to_owned(), file, done, digest }),
+                0 => return Ok(Part { path: path.to_owned(), file, done, checksum }),
                 count => {
-                    digest.update(&chunk[..count]);
+                    checksum.update(&chunk[..count]);
                     done += count as u64;
                 }
             }
@@ -430,17 +443,58 @@ impl Part {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.done))?;
         self.file.write_all(bytes)?;
-        self.digest.update(bytes);
+        self.checksum.update(bytes);
         self.done += bytes.len() as u64;
         Ok(())
     }
 
     /// Begins anew.
-    fn clear(&mut self) -> io::Result<()> {
+    fn clear(&mut self, meta: &Meta) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.digest = Sha256::new();
+        self.checksum = Checksum::new(meta);
         self.done = 0;
         Ok(())
+    }
+}
+
+/// The checksum that the hub gives for a file.
+enum Checksum {
+    Sha256(Sha256),
+    /// Of files so small that git itself keeps them: as git computes it.
+    Git(Sha1),
+    /// One of another kind, which says nothing here.
+    Unknown,
+}
+
+impl Checksum {
+    fn new(meta: &Meta) -> Self {
+        let is_hex = meta.etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match meta.etag.len() {
+            64 if is_hex => Checksum::Sha256(Sha256::new()),
+            40 if is_hex => {
+                let head = format!("blob {}\0", meta.size);
+                Checksum::Git(Sha1::new_with_prefix(head))
+            }
+            _ => Checksum::Unknown,
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Checksum::Sha256(digest) => digest.update(bytes),
+            Checksum::Git(digest) => digest.update(bytes),
+            Checksum::Unknown => {}
+        }
+    }
+
+    /// In hexadecimal.
+    fn finish(self) -> Option<String> {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        match self {
+            Checksum::Sha256(digest) => Some(hex(&digest.finalize())),
+            Checksum::Git(digest) => Some(hex(&digest.finalize())),
+            Checksum::Unknown => None,
+        }
     }
 }
 
@@ -473,5 +527,32 @@ fn link(blob: &Path, place: &Path) -> io::Result<()> {
         // Another process has been here in between.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(_) => fs::rename(blob, place),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Kind;
+
+    #[test]
+    fn sizes_that_cannot_be_are_told_and_added_up() {
+        let file = || RemoteFile { path: "a.gguf".to_owned(), size: Some(u64::MAX), present: 1 };
+        let source = Source { kind: Kind::Model, repo: "org/name".to_owned(), revision: None };
+        let (chosen, commit) = (source.to_string(), "0".repeat(40));
+        let plan = Plan { chosen, source, commit, files: vec![file(), file()] };
+        assert_eq!((plan.size(), plan.missing()), (u64::MAX, u64::MAX));
+    }
+
+    /// As `git hash-object` has it for a file with `hello` and a line break.
+    #[test]
+    fn small_files_have_the_checksum_that_git_gives_them() {
+        let etag = "ce013625030ba8dba906f756967f9e9ca394464a".to_owned();
+        let mut checksum = Checksum::new(&Meta { etag: etag.clone(), size: 6 });
+        checksum.update(b"hel");
+        checksum.update(b"lo\n");
+        assert_eq!(checksum.finish(), Some(etag));
+        let other = Meta { etag: "0123456789abcdef".to_owned(), size: 6 };
+        assert_eq!(Checksum::new(&other).finish(), None);
     }
 }

@@ -20,6 +20,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A name that is no name of a dataset's file.
+    #[error("'{name}' is no name of a data file: {reason}")]
+    DatasetName {
+        /// As it was written.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// Aliases that lead to each other.
     #[error("the alias '{}' leads back to itself: {}", .0[0], .0.join(" → "))]
     AliasCycle(Vec<String>),
@@ -282,6 +291,7 @@ impl Error {
         matches!(
             self,
             Error::Name { .. }
+                | Error::DatasetName { .. }
                 | Error::AliasCycle(_)
                 | Error::Ambiguous { .. }
                 | Error::Endpoint { .. }

@@ -8,6 +8,8 @@
 //!   a file of that name.
 //! * [`Hub`] knows the cache that Hugging Face's own tools share and, where a model is
 //!   not there, fetches it: [`Hub::find`], then [`Hub::plan`], then [`Hub::fetch`].
+//! * [`DatasetFile`] names a file of a dataset, which comes into the same cache in the same
+//!   way: [`Hub::find_dataset`], [`Hub::plan_dataset`], and [`Hub::fetch`].
 //! * [`Ollama`] reads ollama's store. It never changes it.
 //!
 //! Nothing is printed and no one is asked here: a [`Progress`] hears what happens.
@@ -32,15 +34,18 @@
 
 mod cache;
 mod client;
+mod dataset;
 mod download;
 mod error;
 mod files;
 mod name;
 mod ollama;
 mod settings;
+mod source;
 
 pub use cache::{CachedModel, Removal};
 pub use client::Hub;
+pub use dataset::DatasetFile;
 pub use download::{Event, Plan, Progress, RemoteFile};
 pub use error::{Error, Gate};
 pub use files::{DEFAULT_ORDER, FileGroup, human_bytes, quantisation};

@@ -22,6 +22,7 @@ use crate::Error;
 use crate::error::there_are;
 use crate::files::is_inside;
 use crate::settings::expanded;
+use crate::source::{Kind, Source};
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,12 +162,7 @@ impl Name {
                 || wrong("ollama's are written as ollama:model:tag or ollama:user/model:tag"),
             );
         }
-        let prefix = HUB_PREFIXES.iter().find(|prefix| {
-            text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        });
-        if let Some(prefix) = prefix {
-            let rest = &text[prefix.len()..];
-            let rest = rest.split(['?', '#']).next().unwrap_or(rest).trim_end_matches('/');
+        if let Some(rest) = hub_address(text) {
             return HubName::parse(rest, true).map(Name::Hub).map_err(|reason| wrong(&reason));
         }
         if text.contains("://") {
@@ -231,13 +227,6 @@ impl HubName {
                 }
             }
         };
-        let is_word = |word: &str| {
-            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            !word.is_empty()
-                && !word.starts_with('.')
-                && !word.contains("..")
-                && word.chars().all(known)
-        };
         if !is_word(org) || !is_word(name) {
             return Err(FORM.to_owned());
         }
@@ -258,6 +247,28 @@ impl HubName {
         };
         Ok(HubName { repo: format!("{org}/{name}"), revision, file })
     }
+
+    /// The repository that it is in.
+    pub(crate) fn source(&self) -> Source {
+        let (repo, revision) = (self.repo.clone(), self.revision.clone());
+        Source { kind: Kind::Model, repo, revision }
+    }
+}
+
+/// What stands behind an address of Hugging Face or a prefix for it, without what browsers
+/// put at the end; none where there is no such prefix.
+pub(crate) fn hub_address(text: &str) -> Option<&str> {
+    let prefix = HUB_PREFIXES.iter().find(|prefix| {
+        text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    })?;
+    let rest = &text[prefix.len()..];
+    Some(rest.split(['?', '#']).next().unwrap_or(rest).trim_end_matches('/'))
+}
+
+/// Whether a text may be the name of a repository, or a part of a revision.
+pub(crate) fn is_word(word: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !word.is_empty() && !word.starts_with('.') && !word.contains("..") && word.chars().all(known)
 }
 
 /// What is in front of the colon, and the tag behind it.
@@ -266,7 +277,7 @@ fn tagged(text: &str) -> (&str, Option<&str>) {
 }
 
 /// A revision, and the path of a file behind it. `refs/pr/1` is one revision.
-fn revision_and_path(text: &str) -> (&str, Option<&str>) {
+pub(crate) fn revision_and_path(text: &str) -> (&str, Option<&str>) {
     let parts = if text.starts_with("refs/") { 3 } else { 1 };
     match text.match_indices('/').nth(parts - 1) {
         Some((at, _)) => (&text[..at], Some(&text[at + 1..])),
@@ -275,15 +286,15 @@ fn revision_and_path(text: &str) -> (&str, Option<&str>) {
 }
 
 /// What stands behind the repository: a path, or in an address `resolve/main/path`.
-fn address(rest: &str, is_address: bool) -> (Option<String>, Option<String>) {
+pub(crate) fn address(rest: &str, is_address: bool) -> (Option<String>, Option<String>) {
     let verb =
         ["resolve/", "blob/", "tree/", "raw/"].iter().find_map(|verb| rest.strip_prefix(verb));
     match verb.filter(|_| is_address) {
         Some(behind) => {
             let (revision, path) = revision_and_path(behind);
             // What everyone has at the end of a pasted address means: the newest.
-            let revision = Some(revision.to_owned()).filter(|revision| revision != "main");
             let decoded = |path| percent_decode_str(path).decode_utf8_lossy().into_owned();
+            let revision = Some(decoded(revision)).filter(|revision| revision != "main");
             (revision, path.map(decoded))
         }
         None if is_address && rest == "tree" => (None, None),
@@ -395,6 +406,7 @@ mod tests {
                 "org/name/a-Q4_0.gguf",
             ),
             ("https://huggingface.co/org/name/blob/dev/b/a.gguf", "org/name@dev/b/a.gguf"),
+            ("https://hf.co/org/name/tree/refs%2Fpr%2F3", "org/name@refs/pr/3"),
             ("https://hf.co/org/name/blob/main/a%20b%2B.gguf", "org/name/a b+.gguf"),
         ];
         for (written, meant) in ways {

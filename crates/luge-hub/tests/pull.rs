@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use luge_hub::{Error, Event, Hub, HubName, Name, Plan, Progress, RemoteFile, Settings};
+use luge_hub::{Error, Event, Hub, HubName, Name, Progress, Settings};
 use support::{Access, COMMIT, Fault, TestHub, checksum, wait_until};
 use tempfile::TempDir;
 
@@ -276,18 +276,6 @@ fn what_comes_a_second_time_is_no_progress() {
     }
     assert!(setting.refused(&format!("{REPO}:Q8_0")).contains("cut off"));
     assert!(setting.server.ranges().len() <= 6);
-}
-
-#[test]
-fn sizes_that_cannot_be_are_told_and_added_up() {
-    let file = |size| RemoteFile { path: "a.gguf".to_owned(), size: Some(size), present: 1 };
-    let plan = Plan {
-        name: name(REPO),
-        chosen: name(REPO),
-        commit: COMMIT.to_owned(),
-        files: vec![file(u64::MAX), file(u64::MAX)],
-    };
-    assert_eq!((plan.size(), plan.missing()), (u64::MAX, u64::MAX));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// Longer than anything here takes, however busy the machine is.
@@ -114,7 +115,7 @@ impl TestHub {
         &self.hub
     }
 
-    /// Adds a repository that all may read.
+    /// Adds a repository that all may read. One of a dataset is named `datasets/org/name`.
     pub fn repo(&self, name: &str, files: &[(&str, &[u8])]) -> &Self {
         self.repo_for(name, Access::Open, files)
     }
@@ -190,6 +191,18 @@ pub fn checksum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What git calls a file's content: SHA-1 with a head of its own. The hub gives it for the
+/// small files that git itself keeps.
+pub fn git_checksum(bytes: &[u8]) -> String {
+    let digest = Sha1::new_with_prefix(format!("blob {}\0", bytes.len())).chain_update(bytes);
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether git itself keeps a file, rather than a link to it.
+fn is_small(path: &str) -> bool {
+    [".md", ".csv", ".jsonl"].iter().any(|end| path.ends_with(end))
+}
+
 /// Waits until something is so.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -263,13 +276,18 @@ fn describe(
     };
     let path = request.path.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let file_at = |begin: usize| Some(parts[begin..].join("/").replace("%20", " "));
     let (repo, revision, file) = match parts[..] {
         ["api", "models", org, name, "revision", revision] => {
             (format!("{org}/{name}"), revision, None)
         }
-        [org, name, "resolve", revision, ..] => {
-            (format!("{org}/{name}"), revision, Some(parts[4..].join("/").replace("%20", " ")))
+        ["api", "datasets", org, name, "revision", revision] => {
+            (format!("datasets/{org}/{name}"), revision, None)
         }
+        ["datasets", org, name, "resolve", revision, ..] => {
+            (format!("datasets/{org}/{name}"), revision, file_at(5))
+        }
+        [org, name, "resolve", revision, ..] => (format!("{org}/{name}"), revision, file_at(4)),
         _ => return refuse(stream, 404, ""),
     };
     let state = shared.state.lock().unwrap();
@@ -284,8 +302,15 @@ fn describe(
     }
     let Some(file) = file else {
         let siblings = found.files.iter().map(|(path, bytes)| {
-            let lfs = json!({ "sha256": checksum(bytes), "size": bytes.len() });
-            json!({ "rfilename": path, "size": bytes.len(), "lfs": lfs })
+            let mut file = json!({ "rfilename": path, "size": bytes.len() });
+            match is_small(path) {
+                true => file["blobId"] = json!(git_checksum(bytes)),
+                false => {
+                    file["lfs"] = json!({ "sha256": checksum(bytes), "size": bytes.len() });
+                    file["blobId"] = json!(git_checksum(b"a link to it"));
+                }
+            }
+            file
         });
         let siblings: Vec<_> = siblings.collect();
         let body = json!({ "sha": found.commit, "siblings": siblings }).to_string();
@@ -304,6 +329,14 @@ fn describe(
         drop(state);
         return refuse(stream, 404, "EntryNotFound");
     };
+    if is_small(&file) {
+        let (bytes, etag) = (bytes.clone(), format!("\"{}\"", git_checksum(bytes)));
+        drop(state);
+        return match request.method.as_str() {
+            "HEAD" => head(stream, 200, &[("etag", etag)], bytes.len()),
+            _ => send(shared, stream, bytes, request, fault),
+        };
+    }
     let size = match fault {
         Some(Fault::Size(size)) => size,
         _ => bytes.len() as u64,
@@ -318,7 +351,7 @@ fn describe(
     head(stream, 302, &headers, 0)
 }
 
-/// A file, or its end, from the storage.
+/// A file from the storage.
 fn send_file(
     shared: &Shared,
     stream: &mut TcpStream,
@@ -326,15 +359,26 @@ fn send_file(
     fault: Option<Fault>,
 ) -> std::io::Result<()> {
     let path = request.path.split('?').next().unwrap_or_default().replace("%20", " ");
-    let parts: Vec<&str> = path.trim_start_matches('/').splitn(3, '/').collect();
-    let file = match parts[..] {
-        [org, name, file] => {
-            let state = shared.state.lock().unwrap();
-            state.repos.get(&format!("{org}/{name}")).and_then(|repo| repo.files.get(file)).cloned()
-        }
-        _ => None,
-    };
-    let Some(mut bytes) = file else { return head(stream, 404, &[], 0) };
+    let state = shared.state.lock().unwrap();
+    let file = state.repos.iter().find_map(|(name, repo)| {
+        let file = path.strip_prefix('/')?.strip_prefix(name.as_str())?.strip_prefix('/')?;
+        repo.files.get(file).cloned()
+    });
+    drop(state);
+    match file {
+        Some(bytes) => send(shared, stream, bytes, request, fault),
+        None => head(stream, 404, &[], 0),
+    }
+}
+
+/// A file, or its end.
+fn send(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    mut bytes: Vec<u8>,
+    request: &Request,
+    fault: Option<Fault>,
+) -> std::io::Result<()> {
     let range = request.range.as_ref().filter(|_| !matches!(fault, Some(Fault::NoRange)));
     let from =
         range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
