@@ -1,8 +1,8 @@
 //! From a record to numbers: what a document is worth under each metric.
 //!
-//! * [`choice`]: candidates that were scored.
-//! * [`written`]: answers that were written: how they are found, and compared.
-//! * [`text`]: when two texts are the same.
+//! * `choice`: candidates that were scored.
+//! * `written`: answers that were written: how they are found, and compared.
+//! * `text`: when two texts are the same.
 //!
 //! Every number lies in 0..=1 and is finite, whatever the scores are.
 

@@ -114,9 +114,9 @@ pub(crate) fn problem(index: usize) -> Record {
 /// other way round; 22 rows that could not be asked; three sums.
 pub(crate) fn records() -> Vec<Record> {
     let choice = |index: usize| {
-        let greedy = if index % 4 == 0 { -0.5 } else { 1.0 };
+        let greedy = if index.is_multiple_of(4) { -0.5 } else { 1.0 };
         let sled = if index == 4 { 0.5 } else { greedy };
-        let dola = if index < 14 && index % 4 != 0 { -2.0 } else { greedy };
+        let dola = if index < 14 && !index.is_multiple_of(4) { -2.0 } else { greedy };
         let category = ["Law | order", "Maths"].get(index % 3).copied();
         choice(index, category, [greedy, sled, dola, greedy])
     };
