@@ -61,7 +61,7 @@ pub fn tables(results: &Results) -> Vec<Table> {
 }
 
 fn table(results: &Results, task: &TaskResults) -> Table {
-    let header = ["", "method", "percent (95%)", "to greedy (95%)", "p, Holm", "+", "−"];
+    let header = ["", "method", "percent (95%)", "to greedy (95%)", "p, Holm", "better", "worse"];
     let rows =
         if task.documents == 0 { Vec::new() } else { task.metrics.iter().flat_map(rows).collect() };
     let mut notes = Vec::new();
