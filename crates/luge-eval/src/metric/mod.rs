@@ -97,11 +97,6 @@ impl Metric {
         }
     }
 
-    /// Whether it judges written answers, and not candidates.
-    pub fn is_of_written(self) -> bool {
-        matches!(self, Metric::ExactMatch | Metric::F1)
-    }
-
     /// What it says, in a sentence, and which sums it compares.
     pub fn about(self, judge: &Judge, scoring: Scoring) -> String {
         let reference = choice::reference(judge, scoring);

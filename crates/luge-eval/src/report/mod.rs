@@ -62,13 +62,11 @@ pub fn tables(results: &Results) -> Vec<Table> {
 
 fn table(results: &Results, task: &TaskResults) -> Table {
     let header = ["", "method", "percent (95%)", "to greedy (95%)", "p, Holm", "better", "worse"];
-    let rows =
-        if task.documents == 0 { Vec::new() } else { task.metrics.iter().flat_map(rows).collect() };
-    let mut notes = Vec::new();
+    let (mut body, mut notes) = (Vec::new(), Vec::new());
     if task.documents == 0 {
         notes.push("There is no document to say anything about.".to_owned());
-    }
-    if task.documents > 0 {
+    } else {
+        body.extend(task.metrics.iter().flat_map(rows));
         notes.extend(task.metrics.first().and_then(readings));
     }
     if !task.problems.is_empty() {
@@ -83,7 +81,7 @@ fn table(results: &Results, task: &TaskResults) -> Table {
             scoring(results, task)
         ),
         header: header.map(str::to_owned).to_vec(),
-        rows,
+        rows: body,
         notes,
     }
 }
