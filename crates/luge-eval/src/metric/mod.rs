@@ -1,8 +1,8 @@
 //! From a record to numbers: what a document is worth under each metric.
 //!
-//! * [`choice`]: candidates that were scored.
-//! * [`written`]: answers that were written: how they are found, and compared.
-//! * [`text`]: when two texts are the same.
+//! * `choice`: candidates that were scored.
+//! * `written`: answers that were written: how they are found, and compared.
+//! * `text`: when two texts are the same.
 //!
 //! Every number lies in 0..=1 and is finite, whatever the scores are.
 
@@ -95,11 +95,6 @@ impl Metric {
             Metric::Mc1 | Metric::Acc | Metric::AccNorm | Metric::ExactMatch => true,
             Metric::Mc2 | Metric::Mc3 | Metric::F1 => false,
         }
-    }
-
-    /// Whether it judges written answers, and not candidates.
-    pub fn is_of_written(self) -> bool {
-        matches!(self, Metric::ExactMatch | Metric::F1)
     }
 
     /// What it says, in a sentence, and which sums it compares.

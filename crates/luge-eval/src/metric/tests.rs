@@ -354,6 +354,6 @@ proptest! {
             prop_assert_eq!(&forth, &back);
             prop_assert!(forth[0] <= forth[1]);
         }
-        prop_assert_eq!(normalised(&one), normalised(&normalised(&one).to_uppercase().to_lowercase()));
+        prop_assert_eq!(normalised(&normalised(&one)), normalised(&one));
     }
 }

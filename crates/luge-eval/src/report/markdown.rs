@@ -66,7 +66,7 @@ fn what_was_run(results: &Results) -> String {
     }
     let asked = setup.methods.iter().filter(|method| method.role == Role::Asked).count();
     text += &format!(
-        "All numbers are percent. Intervals are 95% intervals: the bootstrap's middle 95% over \
+        "All numbers are in percent, differences in percentage points. Intervals are 95% intervals: the bootstrap's middle 95% over \
          {} resamples of the documents, the same for all methods. Differences are to greedy, \
          document by document; p is two-sided, corrected by Holm for the {} asked for on one \
          metric of one task, not for several metrics or tasks; a control's as if it had been \
@@ -163,7 +163,7 @@ fn differences(results: &Results, task: &TaskResults) -> String {
         "higher on",
         "lower on",
     ];
-    let caption = caption(results, task, "Differences to greedy, in points of percent");
+    let caption = caption(results, task, "Differences to greedy, in percentage points");
     caption + &table(&header, 3, rows.into_iter())
 }
 

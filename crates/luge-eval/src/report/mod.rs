@@ -28,7 +28,7 @@ pub fn reading(comparison: &Comparison) -> &'static str {
     } else if low <= 0.0 && high >= 0.0 {
         "no difference shown"
     } else if comparison.p_corrected >= LEVEL {
-        "unclear: may be chance"
+        "unclear, may be chance"
     } else if comparison.difference > 0.0 {
         "higher"
     } else {
@@ -65,12 +65,13 @@ pub fn tables(results: &Results) -> Vec<Table> {
 }
 
 fn table(results: &Results, task: &TaskResults) -> Table {
-    let header = ["", "method", "percent (95%)", "to greedy (95%)", "p", "+", "−"];
-    let rows =
-        if task.documents == 0 { Vec::new() } else { task.metrics.iter().flat_map(rows).collect() };
-    let mut notes = Vec::new();
+    let header = ["", "method", "percent (95%)", "to greedy (95%)", "p, Holm", "better", "worse"];
+    let (mut body, mut notes) = (Vec::new(), Vec::new());
     if task.documents == 0 {
         notes.push("There is no document to say anything about.".to_owned());
+    } else {
+        body.extend(task.metrics.iter().flat_map(rows));
+        notes.extend(task.metrics.first().and_then(readings));
     }
     if !task.problems.is_empty() {
         notes.push(format!("{}; they are in no number.", could_not_be_asked(task.problems.len())));
@@ -78,13 +79,13 @@ fn table(results: &Results, task: &TaskResults) -> Table {
     notes.extend(sharing(task));
     Table {
         title: format!(
-            "{}: {}, {}",
+            "{}; {}; {}",
             title(results, task),
             counted(task.documents, "document"),
             scoring(results, task)
         ),
         header: header.map(str::to_owned).to_vec(),
-        rows,
+        rows: body,
         notes,
     }
 }
@@ -107,6 +108,20 @@ fn rows(metric: &MetricResults) -> Vec<Vec<String>> {
         rows.push(row);
     }
     rows
+}
+
+/// What the methods show under a metric, in a sentence; nothing where there is none but
+/// greedy.
+fn readings(metric: &MetricResults) -> Option<String> {
+    let compared = metric.methods.iter().filter_map(|method| {
+        let versus = method.versus_greedy.as_ref()?;
+        Some(format!("{} {}", method.method, reading(versus)))
+    });
+    let compared: Vec<String> = compared.collect();
+    if compared.is_empty() {
+        return None;
+    }
+    Some(format!("{} beside greedy: {}.", metric.name, compared.join("; ")))
 }
 
 /// What a task is called in headings.
@@ -201,14 +216,17 @@ pub fn difference_with_interval(value: f64, [low, high]: [f64; 2]) -> String {
     format!("{} ({} to {})", signed_percent(value), signed_percent(low), signed_percent(high))
 }
 
-/// A p-value: `0.034`, `<0.001`. It is rounded up: none comes to stand below a limit that
-/// it is above.
+/// A p-value: `0.034`, `<0.001`. It is rounded up, so that it says no more than there is,
+/// but never over [`LEVEL`]: `<0.050`.
 pub fn probability(p: f64) -> String {
+    // What is a thousandth but for its last bit is one.
+    let rounded = ((p * 1000.0 - 1e-9).ceil() / 1000.0).min(1.0);
     if p < 0.001 {
         "<0.001".to_owned()
+    } else if p < LEVEL && rounded >= LEVEL {
+        format!("<{LEVEL:.3}")
     } else {
-        // What is a thousandth but for its last bit is one.
-        format!("{:.3}", ((p * 1000.0 - 1e-9).ceil() / 1000.0).min(1.0))
+        format!("{rounded:.3}")
     }
 }
 

@@ -1,1 +1,79 @@
+use super::*;
+use crate::results::tests::{judges, problem, records, results, setup};
 
+#[test]
+fn the_whole_report() {
+    insta::assert_snapshot!(markdown(&results()));
+}
+
+#[test]
+fn the_table_of_the_terminal() {
+    let tables = tables(&results());
+    let mut text = String::new();
+    for table in &tables {
+        let widths: Vec<usize> = (0..table.header.len())
+            .map(|column| {
+                let rows = [&table.header].into_iter().chain(&table.rows);
+                rows.map(|row| row[column].chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        // With two blanks between columns.
+        assert!(widths.iter().sum::<usize>() + 2 * widths.len() <= 100, "{widths:?}");
+        text += &format!("{}\n{}\n", table.title, table.header.join("; "));
+        for row in &table.rows {
+            assert_eq!(row.len(), table.header.len());
+            text += &format!("{}\n", row.join("; "));
+        }
+        text += &format!("{}\n\n", table.notes.join("\n"));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_difference_takes_an_interval_without_0_and_a_small_p() {
+    let read = |interval: [f64; 2], p_corrected: f64| {
+        let mut versus = results().tasks[0].metrics[0].methods[2].versus_greedy.clone().unwrap();
+        (versus.interval, versus.p_corrected) = (interval, p_corrected);
+        versus.difference = (interval[0] + interval[1]) / 2.0;
+        reading(&versus)
+    };
+    assert_eq!(read([-0.2, -0.1], 0.01), "lower");
+    assert_eq!(read([0.1, 0.2], 0.01), "higher");
+    assert_eq!(read([0.1, 0.2], 0.05), "unclear, may be chance");
+    assert_eq!(read([-0.1, 0.0], 0.01), "no difference shown");
+    assert_eq!(read([-0.1, 0.3], 0.01), "no difference shown");
+}
+
+#[test]
+fn a_report_of_nothing() {
+    let records: Vec<_> = [problem(0)].into();
+    let mut results = Results::new(setup(), String::new(), &judges(), &records, results().times);
+    let text = markdown(&results);
+    assert!(text.contains("There is no document to say anything about."));
+    assert!(text.contains("1 row could not be asked"));
+    assert!(!text.contains("NaN") && !text.contains("(0.0 to 0.0)"));
+    assert!(tables(&results).iter().all(|table| table.rows.is_empty()));
+    results.tasks.clear();
+    assert!(markdown(&results).contains("## Methods") || markdown(&results).contains("| method |"));
+}
+
+#[test]
+fn the_scoring_of_the_public_scripts_is_named() {
+    let mut setup = setup();
+    setup.scoring = Scoring::Reference;
+    let results = Results::new(setup, String::new(), &judges(), &records(), results().times);
+    assert!(markdown(&results).contains("as the public scripts of SLED and DoLa have it"));
+    assert_eq!(scoring(&results, &results.tasks[1]), "written answers");
+}
+
+#[test]
+fn numbers_for_people() {
+    assert_eq!(with_interval(0.7284, [0.697, 0.7583]), "72.8 (69.7 to 75.8)");
+    assert_eq!(difference_with_interval(-0.012, [-0.03, 0.0001]), "−1.2 (−3.0 to 0.0)");
+    assert_eq!(signed_percent(-0.0001), "0.0");
+    assert_eq!(signed_percent(0.05), "+5.0");
+    let p = [0.000_4, 0.001, 0.0491, 0.05, 0.0501, 1.0].map(probability);
+    assert_eq!(p, ["<0.001", "0.001", "<0.050", "0.050", "0.051", "1.000"]);
+    let counts = [0, 999, 1000, 1_234_567].map(thousands);
+    assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
+}

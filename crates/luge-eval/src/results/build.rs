@@ -160,7 +160,7 @@ fn of_methods(
 /// Corrects the p-values of the methods that were asked for, by their number. One of a
 /// control is corrected as if it had been asked for as well, it alone; controls change
 /// nothing of the others.
-fn correct(roles: &[Role], results: &mut [MethodResults]) {
+pub(super) fn correct(roles: &[Role], results: &mut [MethodResults]) {
     let compared = roles.iter().zip(results).filter_map(|(role, result)| {
         result.versus_greedy.as_mut().map(|comparison| (*role == Role::Asked, comparison))
     });

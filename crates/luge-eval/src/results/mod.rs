@@ -209,4 +209,4 @@ pub struct Times {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
