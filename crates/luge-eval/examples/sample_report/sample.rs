@@ -160,6 +160,7 @@ pub fn empty() -> Run {
         })
         .collect();
     task.setup.rows = 300;
+    task.setup.limit = 300;
     Run { tasks: vec![task], methods: methods(), scoring: Scoring::Normalised }
 }
 
@@ -376,9 +377,6 @@ fn written() -> Task {
 impl Run {
     /// As `report::html` wants its documents.
     pub fn shown(&self) -> Vec<ShownTask<'_>> {
-        let document = |(record, methods): &'_ (Record, Vec<Shown>)| -> (usize, Vec<Shown>) {
-            (record.index, methods.clone())
-        };
         self.tasks
             .iter()
             .map(|task| ShownTask {
@@ -386,7 +384,7 @@ impl Run {
                 documents: task
                     .records
                     .iter()
-                    .map(|one| ShownDocument { record: &one.0, methods: document(one).1 })
+                    .map(|(record, shown)| ShownDocument { record, methods: shown.clone() })
                     .collect(),
             })
             .collect()

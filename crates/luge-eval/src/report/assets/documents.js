@@ -171,9 +171,9 @@ function documentBrowser(root, data) {
   // How a method's answer compares, and the way to what the layers said.
   function turned(task, document, method) {
     const how = turn(document, method);
-    const words = { better: "for better", worse: "for worse", neither: "neither better nor worse" };
+    const words = { better: "▲ for better", worse: "▼ for worse", neither: "= neither" };
     return [
-      how ? el("span", { class: `report-turn report-${how}` }, arrow(how), words[how]) : null,
+      how ? el("span", { class: `report-turn report-${how}` }, words[how]) : null,
       document.layers.has(method)
         ? el("a", { href: address("layers", task.name, document.index, names[method]) }, "layers")
         : null,
@@ -214,7 +214,7 @@ function documentBrowser(root, data) {
       `Candidates of ${document.id}`,
       el(
         "table",
-        { class: "report-table report-choices" },
+        { class: "report-table report-choices", style: { "--methods": names.length } },
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "answer"), names.map(head), el("th", { scope: "col" }, "tokens"))),
         el("tbody", {}, document.candidates.map(row)),
       ),
@@ -238,7 +238,9 @@ function documentBrowser(root, data) {
           el("span", { class: "report-found" }, el("i", { role: "img", title: word, "aria-label": word }, sign), extracted == null ? quietly("no answer found in it") : el("span", { dir: "auto" }, shown(clipped(extracted))), value > 0 && value < 1 ? quietly(` ${share(value)}%`) : null),
           turned(task, document, method),
         ),
-        el("p", { class: "report-text", dir: "auto" }, text ? shown(text) : quietly("an empty text")),
+        method && text === document.answers[0][0]
+          ? el("p", {}, quietly("the same text as greedy’s"))
+          : el("p", { class: "report-text", dir: "auto" }, text ? shown(text) : quietly("an empty text")),
         el("p", { class: "lens-note" }, `${many(tokens, "token")}${method ? `, ${count(changed)} changed` : ""}, ${ENDS[finish] ?? finish}`),
       );
     };
@@ -323,15 +325,15 @@ function documentBrowser(root, data) {
   }
 
   const anyRaw = tasks.some(({ raw }) => raw);
-  const chosenBy = tasks.some(({ documents }) => documents.some(({ candidates }) => candidates));
+  const anyChoice = tasks.some(({ documents }) => documents.some(({ candidates }) => candidates));
   root.append(
-    chosenBy
+    anyChoice
       ? el(
           "p",
           { class: "lens-note" },
-          "A candidate’s numbers: the sum that is compared, and below it the other one; of log-probabilities in nats, and of the method’s output as it is. ",
-          anyRaw ? "Where raw sums are compared, these come first. " : "",
-          "The number of a method’s answer is framed.",
+          "Beside each candidate its log-probability in nats, below that the sum of the method’s output as it is",
+          anyRaw ? ", or the other way round where such sums are compared. " : ". ",
+          "A frame marks the method’s answer; ✓ is right, ✗ wrong, ✓✓ the best of several that are right.",
         )
       : "",
     el(

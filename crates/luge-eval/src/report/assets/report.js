@@ -22,9 +22,15 @@ function heading() {
     fact("methods", setup.methods.map(({ name }) => name).join(", ") || NONE),
     fact("documents", count(documents)),
     fact("scoring", setup.scoring),
-    fact("finished", results.times.finished),
+    fact("finished", results.times.finished.replace("T", " ").replace("Z", " UTC")),
     fact("at work", duration(results.times.seconds)),
     fact("luge", setup.luge),
+  );
+  const link = (id, text) => el("a", { href: `#${id}` }, text);
+  $("nav").append(
+    link("run", "What was run"),
+    ...titles.map((title, i) => link(`task-${i}`, shown(title))),
+    link("documents", "Documents"),
   );
 }
 const quietSize = (bytes) => (bytes ? `(${size(bytes)})` : "");
@@ -149,6 +155,7 @@ function taskSection(task, number, show) {
   const title = setup.tasks[number]?.title ?? task.task;
   const id = `task-${number}`;
   const grouped = task.metrics.filter(({ categories }) => categories?.length);
+  const isFirst = results.tasks.findIndex(({ documents }) => documents) === number;
   const note =
     "Lines are 95% intervals. The dashed line is greedy; a filled dot beside it is a difference that chance alone would make in fewer than 5 of 100 runs (p corrected < 0.05), a ring one that it might well make.";
   return el(
@@ -165,7 +172,7 @@ function taskSection(task, number, show) {
       ? [
           findings(results, task),
           task.metrics.map((metric) => metricTable(results, metric)),
-          task.metrics.length ? el("p", { class: "lens-note" }, note) : null,
+          isFirst ? el("p", { class: "lens-note" }, note) : null,
           grouped.length
             ? categoryTable(task, grouped, (category) => show(number, category))
             : null,
