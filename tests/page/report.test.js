@@ -34,7 +34,12 @@ const having = (documents, check) =>
 
 on("a task's numbers are in its tables", "usual", {}, async (page, { results }) => {
   const [task] = results.tasks;
-  const rows = page.locator(".report-task").first().locator(".report-metric").first().locator("tbody tr");
+  const rows = page
+    .locator(".report-task")
+    .first()
+    .locator(".report-metric")
+    .first()
+    .locator("tbody tr");
   assert.equal(await rows.count(), results.setup.methods.length);
   const sled = task.metrics[0].methods[2];
   const row = await text(rows.nth(2));
@@ -55,7 +60,12 @@ on("intervals are drawn where they are", "usual", {}, async (page, { results }) 
   const places = await plots.evaluateAll((plots) =>
     plots.map((plot) => {
       const at = (selector, name) => parseFloat(plot.querySelector(selector).getAttribute(name));
-      return [at(".report-range", "x1"), at("circle", "cx"), at(".report-range", "x2"), at(".report-zero", "x1")];
+      return [
+        at(".report-range", "x1"),
+        at("circle", "cx"),
+        at(".report-range", "x2"),
+        at(".report-zero", "x1"),
+      ];
     }),
   );
   const numbers = methods.map(({ mean, interval: [low, high] }) => [low, mean, high]);
@@ -69,8 +79,15 @@ on("intervals are drawn where they are", "usual", {}, async (page, { results }) 
 
 on("a difference that may be chance is a ring", "usual", {}, async (page, { results }) => {
   for (const [number, task] of results.tasks.entries()) {
-    const plots = page.locator(".report-task").nth(number).locator(".report-metric").first().locator("tbody tr td:nth-child(5) svg");
-    const filled = await plots.evaluateAll((plots) => plots.map((plot) => plot.querySelector("circle")?.getAttribute("class") ?? null));
+    const plots = page
+      .locator(".report-task")
+      .nth(number)
+      .locator(".report-metric")
+      .first()
+      .locator("tbody tr td:nth-child(5) svg");
+    const filled = await plots.evaluateAll((plots) =>
+      plots.map((plot) => plot.querySelector("circle")?.getAttribute("class") ?? null),
+    );
     const wanted = task.metrics[0].methods.map(({ versus_greedy: versus }) =>
       versus ? (versus.p_corrected < 0.05 ? "report-dot" : "report-ring") : null,
     );
@@ -79,21 +96,34 @@ on("a difference that may be chance is a ring", "usual", {}, async (page, { resu
   }
 });
 
-on("only documents with other answers, until one asks for all", "usual", {}, async (page, { tasks }) => {
-  const { documents } = tasks[0];
-  const said = (number) => `${number} of ${documents.length} documents`;
-  assert.equal(await counted(page), said(having(documents, (changed) => changed).length));
-  await show(page, "For better");
-  assert.equal(await counted(page), said(having(documents, (changed, value, greedy) => changed && value > greedy).length));
-  await show(page, "For worse");
-  assert.equal(await counted(page), said(having(documents, (changed, value, greedy) => changed && value < greedy).length));
-  await page.getByLabel("method", { exact: true }).selectOption("by sled");
-  const sled = documents.filter(([, , , , values, changed]) => changed[2] && values[2] < values[0]);
-  assert.equal(await counted(page), said(sled.length));
-  await show(page, "All documents");
-  assert.equal(await counted(page), said(documents.length));
-  assert.equal(await cards(page).count(), 20);
-});
+on(
+  "only documents with other answers, until one asks for all",
+  "usual",
+  {},
+  async (page, { tasks }) => {
+    const { documents } = tasks[0];
+    const said = (number) => `${number} of ${documents.length} documents`;
+    assert.equal(await counted(page), said(having(documents, (changed) => changed).length));
+    await show(page, "For better");
+    assert.equal(
+      await counted(page),
+      said(having(documents, (changed, value, greedy) => changed && value > greedy).length),
+    );
+    await show(page, "For worse");
+    assert.equal(
+      await counted(page),
+      said(having(documents, (changed, value, greedy) => changed && value < greedy).length),
+    );
+    await page.getByLabel("method", { exact: true }).selectOption("by sled");
+    const sled = documents.filter(
+      ([, , , , values, changed]) => changed[2] && values[2] < values[0],
+    );
+    assert.equal(await counted(page), said(sled.length));
+    await show(page, "All documents");
+    assert.equal(await counted(page), said(documents.length));
+    assert.equal(await cards(page).count(), 20);
+  },
+);
 
 on("groups and a search narrow it down", "usual", {}, async (page, { tasks }) => {
   const { documents, categories } = tasks[0];
@@ -103,56 +133,92 @@ on("groups and a search narrow it down", "usual", {}, async (page, { tasks }) =>
   assert.equal(await counted(page), `${roads.length} of ${documents.length} documents`);
   await page.getByRole("searchbox").fill("TWO hens");
   const hens = roads.filter((document) => JSON.stringify(document).includes("two hens"));
-  await page.waitForFunction((said) => document.querySelector(".report-count").textContent.startsWith(said), `${hens.length} of`);
-  for (const question of await texts(page.locator(".report-question"))) assert.match(question, /two hens/);
+  await page.waitForFunction(
+    (said) => document.querySelector(".report-count").textContent.startsWith(said),
+    `${hens.length} of`,
+  );
+  for (const question of await texts(page.locator(".report-question")))
+    assert.match(question, /two hens/);
   await page.getByRole("searchbox").fill("nothing has this");
   await page.getByText("No document is like that.").waitFor();
   await page.getByRole("button", { name: "Birds & trees" }).first().click();
   assert.equal(await page.getByRole("searchbox").inputValue(), "");
-  assert.equal(await counted(page), `${documents.filter(([, , category]) => categories[category] === "Birds & trees").length} of ${documents.length} documents`);
+  assert.equal(
+    await counted(page),
+    `${documents.filter(([, , category]) => categories[category] === "Birds & trees").length} of ${documents.length} documents`,
+  );
 });
 
-on("candidates have marks, scores and who chose them", "usual", { hash: "#document=valley/0" }, async (page, { tasks }) => {
-  const [, , , question, , , , { candidates, chosen }] = tasks[0].documents[0];
-  const first = card(page, 0);
-  assert.equal(await first.locator(".report-question").evaluate((p) => p.textContent), question);
-  const marks = await first.locator("tbody th i").evaluateAll((marks) => marks.map((mark) => mark.getAttribute("aria-label")));
-  assert.deepEqual(marks, candidates.map(([, mark]) => ["wrong", "right", "the best"][mark]));
-  const minus = (number) => number.toFixed(2).replace("-", "−");
-  for (const [i, [, , , logprobs, logits]] of candidates.entries()) {
-    const cells = first.locator("tbody tr").nth(i).locator("td");
-    for (const [method, logprob] of logprobs.entries()) {
-      const cell = await text(cells.nth(method));
-      assert.ok(cell.startsWith(`${minus(logprob)} ${minus(logits[method])}`), cell);
-      assert.equal(cell.endsWith("its answer"), chosen[method] === i, `candidate ${i}, method ${method}`);
+on(
+  "candidates have marks, scores and who chose them",
+  "usual",
+  { hash: "#document=valley/0" },
+  async (page, { tasks }) => {
+    const [, , , question, , , , { candidates, chosen }] = tasks[0].documents[0];
+    const first = card(page, 0);
+    assert.equal(await first.locator(".report-question").evaluate((p) => p.textContent), question);
+    const marks = await first
+      .locator("tbody th i")
+      .evaluateAll((marks) => marks.map((mark) => mark.getAttribute("aria-label")));
+    assert.deepEqual(
+      marks,
+      candidates.map(([, mark]) => ["wrong", "right", "the best"][mark]),
+    );
+    const minus = (number) => number.toFixed(2).replace("-", "−");
+    for (const [i, [, , , logprobs, logits]] of candidates.entries()) {
+      const cells = first.locator("tbody tr").nth(i).locator("td");
+      for (const [method, logprob] of logprobs.entries()) {
+        const cell = await text(cells.nth(method));
+        assert.ok(cell.startsWith(`${minus(logprob)} ${minus(logits[method])}`), cell);
+        assert.equal(
+          cell.endsWith("its answer"),
+          chosen[method] === i,
+          `candidate ${i}, method ${method}`,
+        );
+      }
     }
-  }
-});
+  },
+);
 
-on("raw sums come first where they are compared", "many", { hash: "#document=valley/0" }, async (page, { tasks }) => {
-  const [, , , , , , , { candidates }] = tasks[0].documents[0];
-  const cell = await text(card(page, 0).locator("tbody td").first());
-  assert.ok(cell.startsWith(candidates[0][4][0].toFixed(2)), cell);
-});
+on(
+  "raw sums come first where they are compared",
+  "many",
+  { hash: "#document=valley/0" },
+  async (page, { tasks }) => {
+    const [, , , , , , , { candidates }] = tasks[0].documents[0];
+    const cell = await text(card(page, 0).locator("tbody td").first());
+    assert.ok(cell.startsWith(candidates[0][4][0].toFixed(2)), cell);
+  },
+);
 
-on("written answers stand beside the right ones", "usual", { hash: "#document=eggs/2" }, async (page, { tasks }) => {
-  const [, , , , values, , , { references, answers }] = tasks[1].documents[2];
-  const third = card(page, 2);
-  assert.equal(await text(third.locator(".report-references")), `right: ${references[0]}`);
-  const rows = third.locator(".report-written li");
-  assert.equal(await rows.count(), answers.length);
-  for (const [method, [written, , , , found]] of answers.entries()) {
-    const row = rows.nth(method);
-    assert.equal(await text(row.locator(".report-found span")), found);
-    assert.equal(await row.locator("i").first().getAttribute("aria-label"), values[method] ? "right" : "wrong");
-    const same = method > 0 && written === answers[0][0];
-    assert.equal(await row.getByText("the same text as greedy’s").count(), same ? 1 : 0);
-  }
-  assert.equal(await page.getByLabel("task", { exact: true }).inputValue(), "1");
-});
+on(
+  "written answers stand beside the right ones",
+  "usual",
+  { hash: "#document=eggs/2" },
+  async (page, { tasks }) => {
+    const [, , , , values, , , { references, answers }] = tasks[1].documents[2];
+    const third = card(page, 2);
+    assert.equal(await text(third.locator(".report-references")), `right: ${references[0]}`);
+    const rows = third.locator(".report-written li");
+    assert.equal(await rows.count(), answers.length);
+    for (const [method, [written, , , , found]] of answers.entries()) {
+      const row = rows.nth(method);
+      assert.equal(await text(row.locator(".report-found span")), found);
+      assert.equal(
+        await row.locator("i").first().getAttribute("aria-label"),
+        values[method] ? "right" : "wrong",
+      );
+      const same = method > 0 && written === answers[0][0];
+      assert.equal(await row.getByText("the same text as greedy’s").count(), same ? 1 : 0);
+    }
+    assert.equal(await page.getByLabel("task", { exact: true }).inputValue(), "1");
+  },
+);
 
 on("layers open in the page, at an address of their own", "usual", {}, async (page, { tasks }) => {
-  const [index, , , , , , layers] = tasks[0].documents.find(([, , , , , , layers]) => layers.length);
+  const [index, , , , , , layers] = tasks[0].documents.find(
+    ([, , , , , , layers]) => layers.length,
+  );
   const [method] = layers[0];
   const link = card(page, index).getByRole("link", { name: "layers" }).first();
   await link.click();
@@ -175,7 +241,12 @@ on("an address shows a document that was filtered away", "usual", {}, async (pag
   await page.evaluate((index) => (location.hash = `#document=valley/${index}`), same[0]);
   await card(page, same[0]).waitFor();
   assert.equal(await page.getByRole("searchbox").inputValue(), "");
-  for (const wrong of ["#document=valley/99999", "#document=%E0%A4%A", "#layers=other/1/sled", "#layers=valley"])
+  for (const wrong of [
+    "#document=valley/99999",
+    "#document=%E0%A4%A",
+    "#layers=other/1/sled",
+    "#layers=valley",
+  ])
     await page.evaluate((hash) => (location.hash = hash), wrong);
   assert.equal(await card(page, same[0]).count(), 1);
 });
@@ -184,10 +255,19 @@ on("groups can be sorted by every column", "many", {}, async (page) => {
   const table = page.locator(".report-groups");
   const names = () => texts(table.locator("tbody th"));
   assert.equal((await names()).length, 38);
-  assert.deepEqual((await names()).slice(0, 3), ["group 1 of the many", "group 2 of the many", "group 3 of the many"]);
+  assert.deepEqual((await names()).slice(0, 3), [
+    "group 1 of the many",
+    "group 2 of the many",
+    "group 3 of the many",
+  ]);
   await table.getByRole("button", { name: "sled", exact: true }).click();
-  const means = (await texts(table.locator("tbody td:nth-child(5) b"))).map((mean) => parseFloat(mean.replace(/[▲▼]/, "")));
-  assert.deepEqual(means, [...means].sort((a, b) => b - a));
+  const means = (await texts(table.locator("tbody td:nth-child(5) b"))).map((mean) =>
+    parseFloat(mean.replace(/[▲▼]/, "")),
+  );
+  assert.deepEqual(
+    means,
+    [...means].sort((a, b) => b - a),
+  );
   assert.equal(await table.locator("[aria-sort=descending]").count(), 1);
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "sled");
 });
@@ -239,16 +319,21 @@ on("the command is copied", "usual", {}, async (page, { results }) => {
 
 for (const file of ["usual", "many", "hostile", "empty"])
   for (const width of [360, 700, 900, 1900])
-    on(`${file} is not wider than ${width} pixels`, file, { viewport: { width, height: 800 } }, async (page, { tasks }) => {
-      const fits = () => page.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth);
-      assert.ok(await fits());
-      const looked = tasks[0].documents.find(([, , , , , , layers]) => layers.length);
-      if (looked) {
-        await card(page, looked[0]).getByRole("link", { name: "layers" }).first().click();
-        await page.locator(".lens-chart").waitFor();
-        assert.ok(await fits(), "with layers open");
-      }
-    });
+    on(
+      `${file} is not wider than ${width} pixels`,
+      file,
+      { viewport: { width, height: 800 } },
+      async (page, { tasks }) => {
+        const fits = () => page.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth);
+        assert.ok(await fits());
+        const looked = tasks[0].documents.find(([, , , , , , layers]) => layers.length);
+        if (looked) {
+          await card(page, looked[0]).getByRole("link", { name: "layers" }).first().click();
+          await page.locator(".lens-chart").waitFor();
+          assert.ok(await fits(), "with layers open");
+        }
+      },
+    );
 
 // The lowest contrast of text on the page's ground, as WCAG counts it.
 const contrast = (page) =>
@@ -300,7 +385,10 @@ on("it all works from the keyboard", "usual", {}, async (page) => {
   await page.getByRole("button", { name: "close" }).focus();
   await page.keyboard.press("Enter");
   assert.equal(await page.locator(".lens-chart").count(), 0);
-  assert.match(await page.evaluate(() => document.activeElement.getAttribute("href")), /^#document=/);
+  assert.match(
+    await page.evaluate(() => document.activeElement.getAttribute("href")),
+    /^#document=/,
+  );
 });
 
 on("on paper it is whole, and in dark ink", "many", { colorScheme: "dark" }, async (page) => {
@@ -308,6 +396,7 @@ on("on paper it is whole, and in dark ink", "many", { colorScheme: "dark" }, asy
   const box = page.locator(".report-groups .report-box");
   assert.ok(await box.evaluate((box) => box.scrollHeight <= box.clientHeight + 1));
   assert.ok(await page.locator(".report-toolbar").isHidden());
+  await page.evaluate(() => (document.documentElement.dataset.theme = "dark"));
   const ink = await page.evaluate(() => getComputedStyle(document.body).color);
   assert.match(ink, /^oklch\(0\.22/);
 });

@@ -75,14 +75,25 @@ function whatWasRun() {
   const engine =
     setup.engine && typeof setup.engine === "object" ? Object.entries(setup.engine) : [];
   $("run").append(
-    boxed("Methods", el("table", { class: "report-table report-words" }, el("tbody", {}, setup.methods.map(method)))),
+    boxed(
+      "Methods",
+      el(
+        "table",
+        { class: "report-table report-words" },
+        el("tbody", {}, setup.methods.map(method)),
+      ),
+    ),
     el("p", {}, SCORING[setup.scoring] ?? ""),
     boxed(
       "Tasks",
       el(
         "table",
         { class: "report-table report-words" },
-        el("thead", {}, el("tr", {}, ["task", "data", "rows", "data, SHA-256", "task, SHA-256"].map(th))),
+        el(
+          "thead",
+          {},
+          el("tr", {}, ["task", "data", "rows", "data, SHA-256", "task, SHA-256"].map(th)),
+        ),
         el("tbody", {}, setup.tasks.map(taskRow)),
       ),
     ),
@@ -161,13 +172,7 @@ function taskSection(task, number, show) {
   return el(
     "section",
     { class: "report-task", "aria-labelledby": id },
-    el(
-      "h2",
-      { id },
-      shown(title),
-      " ",
-      quietly(many(task.documents, "document")),
-    ),
+    el("h2", { id }, shown(title), " ", quietly(many(task.documents, "document"))),
     task.documents
       ? [
           findings(results, task),
@@ -177,7 +182,11 @@ function taskSection(task, number, show) {
             ? categoryTable(task, grouped, (category) => show(number, category))
             : null,
         ]
-      : el("p", { class: "report-empty" }, "No document could be asked: there is nothing to measure."),
+      : el(
+          "p",
+          { class: "report-empty" },
+          "No document could be asked: there is nothing to measure.",
+        ),
     problems(task.problems),
     sharing(task.cost),
   );

@@ -118,18 +118,33 @@ function metricTable(results, metric) {
   const th = (text, attributes) => el("th", { scope: "col", ...attributes }, text);
   // What greedy lacks is left out where each method has a block of its own.
   const td = (label, what, attributes) =>
-    el("td", { "data-label": label, class: what === NONE ? "report-lacks" : null, ...attributes }, what);
+    el(
+      "td",
+      { "data-label": label, class: what === NONE ? "report-lacks" : null, ...attributes },
+      what,
+    );
   const row = ({ method, mean, interval: range, versus_greedy: versus }) => {
     const what = finding(versus);
     return el(
       "tr",
       { class: roles.get(method) === "asked" ? null : "report-aside" },
-      el("th", { scope: "row" }, method, roles.get(method) === "control" ? quietly(" control") : null),
-      td("mean, %", [el("b", {}, share(mean)), quietly(interval(range, share))]),
+      el(
+        "th",
+        { scope: "row" },
+        method,
+        roles.get(method) === "control" ? quietly(" control") : null,
+      ),
+      td("mean, %", [el("b", {}, share(mean)), " ", quietly(interval(range, share))]),
       td(null, drawInterval(means, greedy, mean, range, true), { class: "report-drawn" }),
       td(
         "difference, points",
-        versus ? [el("b", {}, points(versus.difference)), quietly(interval(versus.interval, points))] : NONE,
+        versus
+          ? [
+              el("b", {}, points(versus.difference)),
+              " ",
+              quietly(interval(versus.interval, points)),
+            ]
+          : NONE,
       ),
       td(
         null,
@@ -187,7 +202,13 @@ function metricTable(results, metric) {
         ),
       ),
     ),
-    tests ? el("p", { class: "lens-note" }, `Test: ${tests}; p corrected for the number of methods that were asked for, by Holm.`) : null,
+    tests
+      ? el(
+          "p",
+          { class: "lens-note" },
+          `Test: ${tests}; p corrected for the number of methods that were asked for, by Holm.`,
+        )
+      : null,
   );
 }
 
@@ -232,20 +253,33 @@ function categoryTable(task, metrics, onCategory) {
         "td",
         { title: side ? `${points(apart)} points to greedy` : null },
         el("b", { class: `report-${side}` }, arrow(side).trim(), share(mean)),
-        quietly(interval(intervals[i] ?? [null, null], (number) => (number == null ? NONE : (100 * number).toFixed(0)))),
+        " ",
+        quietly(
+          interval(intervals[i] ?? [null, null], (number) =>
+            number == null ? NONE : (100 * number).toFixed(0),
+          ),
+        ),
       );
     };
     const show = { class: "report-link", title: "show its documents" };
     return el(
       "tr",
       {},
-      el("th", { scope: "row" }, button(shown(category), show, () => onCategory(category))),
+      el(
+        "th",
+        { scope: "row" },
+        button(shown(category), show, () => onCategory(category)),
+      ),
       el("td", {}, count(documents)),
       means.map(cell),
     );
   }
 
-  const choose = el("select", {}, metrics.map(({ name }) => el("option", {}, name)));
+  const choose = el(
+    "select",
+    {},
+    metrics.map(({ name }) => el("option", {}, name)),
+  );
   choose.addEventListener("change", () => {
     metric = metrics[choose.selectedIndex];
     draw();
@@ -258,7 +292,13 @@ function categoryTable(task, metrics, onCategory) {
       el(
         "thead",
         {},
-        el("tr", {}, head("category", "group"), head("documents", "documents"), names.map((name, i) => head(i, name))),
+        el(
+          "tr",
+          {},
+          head("category", "group"),
+          head("documents", "documents"),
+          names.map((name, i) => head(i, name)),
+        ),
       ),
       el("tbody", {}, inOrder().map(row)),
     );
