@@ -30,8 +30,9 @@ test: setup-test
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --workspace --no-deps
 	@$(MAKE) --no-print-directory test-page
 
-# The pages that the built luge writes, in a browser.
+# The pages that the built luge writes, and reports of invented runs, in a browser.
 test-page: setup-test build tests/page/node_modules
+	cargo build $(CARGO_FLAGS) -p luge-eval --example sample_report
 	cd tests/page && npm test --silent
 
 tests/page/node_modules: tests/page/package-lock.json

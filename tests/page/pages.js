@@ -1,14 +1,15 @@
 // Where the tests' pages come from, and the browser that opens them.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL, fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const luge = join(resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "release", "luge");
+const built = join(resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "release");
+const luge = join(built, "luge");
 const folder = mkdtempSync(join(tmpdir(), "luge-page-"));
 let written = 0;
 
@@ -19,6 +20,17 @@ export function lens(prompt, ...flags) {
     stdio: ["ignore", "ignore", "inherit"],
   });
   return readFileSync(file, "utf8");
+}
+
+// The pages of invented runs, by their names.
+let reports;
+export function report(name) {
+  if (!reports) {
+    reports = join(folder, "reports");
+    mkdirSync(reports);
+    execFileSync(join(built, "examples", "sample_report"), [reports], { stdio: "inherit" });
+  }
+  return readFileSync(join(reports, `${name}.html`), "utf8");
 }
 
 // The data in a page.

@@ -4,6 +4,7 @@
 //! cargo run --release -p luge-eval --example sample_report -- FOLDER
 //! ```
 
+mod found;
 mod layers;
 mod sample;
 

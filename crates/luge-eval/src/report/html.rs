@@ -1,9 +1,10 @@
 //! The report as a page: one file that loads nothing.
 //!
 //! The page has the results as `results.json` has them, and every document with what each
-//! method made of it, in short arrays: 1,000 documents with four candidates under five
-//! methods are about 1 MB. What the layers said is large, some 10 kB a position, and is
-//! read only where someone opens it: it lies apart, a line for each, up to a limit.
+//! method made of it, in short arrays: 1,000 short questions with four candidates each
+//! under five methods come to 0.6 MB. What the layers said is larger, 3 kB a position with
+//! 17 layers and six tokens in each, and is read only where someone opens it: it lies apart,
+//! a line for each, up to a limit.
 //!
 //! No metric is computed here. Whoever calls says what each method answered, whether that
 //! is another answer than greedy's, and how the task's first metric finds it.
@@ -17,9 +18,10 @@ use crate::results::Results;
 
 const HTML: &str = include_str!("assets/report.html");
 const CSS: &str = include_str!("assets/report.css");
-const JS: [&str; 4] = [
+const JS: [&str; 5] = [
     include_str!("assets/words.js"),
     include_str!("assets/tables.js"),
+    include_str!("assets/cards.js"),
     include_str!("assets/documents.js"),
     include_str!("assets/report.js"),
 ];
@@ -161,9 +163,13 @@ impl Serialize for Short {
 
 impl<'a> TaskData<'a> {
     fn new(task: &'a ShownTask<'a>, layers: &mut Lines) -> Self {
+        let asked = |document: &&ShownDocument<'_>| {
+            !matches!(document.record.outcome, Outcome::Problem { .. })
+        };
         let mut categories: Vec<&str> = task
             .documents
             .iter()
+            .filter(asked)
             .filter_map(|document| document.record.category.as_deref())
             .collect();
         categories.sort_unstable();
@@ -265,5 +271,212 @@ impl Lines {
         self.text += &line;
         self.lines += 1;
         Some(self.lines - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::document::Problem;
+    use crate::record::{Cost, Sums};
+    use crate::results::{
+        Changes, MethodResults, MethodSetup, MetricResults, ModelSetup, Role, Scoring, Setup,
+        TaskResults, TaskSetup, Times,
+    };
+
+    const HOSTILE: &str = "</script><script>alert(1)</script><!-- <img src=x \
+         onerror='alert(2)'> \"&amp;\" {{script}} \u{2028}\u{2029}\0\u{202e}\n";
+
+    fn results(text: &str) -> Results {
+        let method = |name: &str, role| MethodSetup { name: name.into(), text: text.into(), role };
+        let measured = |method: &str| MethodResults {
+            method: method.into(),
+            mean: 0.5,
+            interval: [0.0, 1.0],
+            versus_greedy: None,
+        };
+        Results {
+            setup: Setup {
+                luge: "0.1.0".into(),
+                model: ModelSetup { name: text.into(), bytes: 1, sha256: "ab".into() },
+                methods: vec![method("greedy", Role::Baseline), method("sled", Role::Asked)],
+                scoring: Scoring::Normalised,
+                seed: 7,
+                engine: json!({ "context": text }),
+                tasks: vec![TaskSetup {
+                    name: "task".into(),
+                    title: text.into(),
+                    definition_sha256: "cd".into(),
+                    data: text.into(),
+                    data_sha256: "ef".into(),
+                    rows: 2,
+                    limit: 2,
+                }],
+            },
+            command: text.into(),
+            tasks: vec![TaskResults {
+                task: "task".into(),
+                documents: 1,
+                problems: vec![Problem { index: 1, place: text.into(), what: text.into() }],
+                cost: Cost::default(),
+                metrics: vec![MetricResults {
+                    name: "mc1".into(),
+                    about: text.into(),
+                    is_binary: true,
+                    methods: vec![measured("greedy"), measured("sled")],
+                    categories: Vec::new(),
+                }],
+                changes: vec![Changes { method: "sled".into(), changed: 1, better: 1, worse: 0 }],
+            }],
+            times: Times { finished: "2026-03-14T15:09:26Z".into(), seconds: 1.0 },
+        }
+    }
+
+    fn record(index: usize, text: &str, outcome: Outcome) -> Record {
+        Record {
+            task: "task".into(),
+            index,
+            id: text.into(),
+            category: Some(text.into()),
+            question: text.into(),
+            outcome,
+            cost: Cost::default(),
+            seconds: 0.5,
+        }
+    }
+
+    fn choice(text: &str, layers: Vec<Layers>) -> Outcome {
+        let scored = |right, logprob| Scored {
+            text: text.into(),
+            right,
+            best: right,
+            tokens: 3,
+            bytes: 9,
+            scores: vec![Sums { logit: 12.0, logprob }, Sums { logit: 1.0 / 3.0, logprob: -2.0 }],
+        };
+        let candidates = vec![scored(true, -1e4 / 3.0), scored(false, f64::NEG_INFINITY)];
+        Outcome::Choice { candidates, layers }
+    }
+
+    fn shown(answer: ShownAnswer, changed: bool, value: f64) -> Shown {
+        Shown { answer, changed, value }
+    }
+
+    fn document(record: &Record) -> ShownDocument<'_> {
+        let chosen = |number| ShownAnswer::Candidate(Some(number));
+        let methods = vec![shown(chosen(1), false, 0.0), shown(chosen(0), true, 1.0)];
+        ShownDocument { record, methods }
+    }
+
+    fn page(text: &str) -> String {
+        let layers = vec![Layers { method: 1, page: json!({ "title": text }) }];
+        let record = record(0, text, choice(text, layers));
+        html(&results(text), &[ShownTask { raw: false, documents: vec![document(&record)] }])
+    }
+
+    /// What the page's scripts get to read.
+    fn data<'a>(page: &'a str, id: &str) -> &'a str {
+        let (_, rest) = page.split_once(&format!("id=\"{id}\">")).unwrap();
+        rest.split_once("</script>").unwrap().0
+    }
+
+    #[test]
+    fn documents_are_short_arrays() {
+        let looked = |method| Layers { method, page: json!({ "of": method }) };
+        let first = record(4, "a", choice("b", vec![looked(1)]));
+        let answer = |text: &str, changed| Answered {
+            text: text.into(),
+            tokens: 5,
+            changed,
+            finish_reason: "stop".into(),
+        };
+        let second = record(
+            6,
+            "c",
+            Outcome::Answer {
+                references: vec!["4".into()],
+                answers: vec![answer("four", 0), answer("it is 4", 2)],
+                layers: vec![looked(0), looked(1)],
+            },
+        );
+        let problem =
+            record(5, "p", Outcome::Problem { place: "row 6".into(), what: "empty".into() });
+        let written = ShownDocument {
+            record: &second,
+            methods: vec![
+                shown(ShownAnswer::Text(None), false, 0.0),
+                shown(ShownAnswer::Text(Some("4".into())), true, 2.0 / 3.0),
+            ],
+        };
+        let tasks = [ShownTask {
+            raw: true,
+            documents: vec![document(&first), document(&problem), written],
+        }];
+        let page = html(&results("text"), &tasks);
+        let read: Value = serde_json::from_str(data(&page, "data")).unwrap();
+        insta::assert_snapshot!(read["tasks"].to_string());
+        assert_eq!(data(&page, "layers"), "{\"of\":1}\n{\"of\":0}\n{\"of\":1}");
+        assert_eq!(read["results"], serde_json::to_value(results("text")).unwrap());
+    }
+
+    #[test]
+    fn texts_arrive_as_they_are() {
+        let page = page(HOSTILE);
+        let read: Value = serde_json::from_str(data(&page, "data")).unwrap();
+        assert_eq!(read["results"]["command"], HOSTILE);
+        assert_eq!(read["results"]["tasks"][0]["problems"][0]["what"], HOSTILE);
+        let document = &read["tasks"][0]["documents"][0];
+        assert_eq!([&document[1], &document[3]], [HOSTILE, HOSTILE]);
+        assert_eq!(document[7]["candidates"][0][0], HOSTILE);
+        let layers: Value = serde_json::from_str(data(&page, "layers")).unwrap();
+        assert_eq!(layers["title"], HOSTILE);
+    }
+
+    #[test]
+    fn texts_are_not_markup() {
+        let (harmless, hostile) = (page("text"), page(HOSTILE));
+        for markup in ["<script", "</script", "<!--", "<img"] {
+            let count = |page: &str| page.matches(markup).count();
+            assert_eq!(count(&hostile), count(&harmless), "{markup}");
+        }
+        for id in ["data", "layers"] {
+            assert!(!data(&hostile, id).contains(['<', '>', '&', '\u{2028}', '\u{2029}']));
+        }
+    }
+
+    #[test]
+    fn layers_have_a_limit() {
+        let large = |method| Layers { method, page: json!("x".repeat(MOST_LAYERS / 2)) };
+        let record = record(0, "a", choice("b", vec![large(0), large(1)]));
+        let tasks = [ShownTask { raw: false, documents: vec![document(&record)] }];
+        let page = html(&results("text"), &tasks);
+        let read: Value = serde_json::from_str(data(&page, "data")).unwrap();
+        assert_eq!(read["tasks"][0]["documents"][0][6], json!([[0, 0], [1, null]]));
+        assert_eq!(read["layers_left_out"], 1);
+    }
+
+    #[test]
+    fn nothing_is_loaded_and_nothing_ends_early() {
+        for script in JS {
+            assert!(!script.contains("</script") && !script.contains("<!--"));
+        }
+        assert!(!CSS.contains("</style"));
+        let page = page("text").replace("http://www.w3.org/2000/svg", "");
+        assert!(page.contains("default-src 'none'"));
+        for address in ["http://", "https://", " src=", "@import", "import "] {
+            assert!(!page.contains(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_tasks_is_a_page() {
+        let mut results = results("model");
+        results.setup.tasks.clear();
+        results.tasks.clear();
+        let page = html(&results, &[]);
+        assert!(page.contains("<title>no task · model · luge eval</title>"));
+        assert_eq!(data(&page, "layers"), "");
     }
 }

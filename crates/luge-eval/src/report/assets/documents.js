@@ -12,21 +12,10 @@ const SHOW = {
   all: "All documents",
 };
 
-// The short arrays of the data with names.
-function unpack([index, id, category, question, values, changed, layers, body]) {
-  return { index, id, category, question, values, changed, layers: new Map(layers), ...body };
-}
-
-// How a method's other answer compares with greedy's; null where it is the same.
-function turn({ changed, values }, method) {
-  if (!changed[method]) return null;
-  if (values[method] === values[0]) return "neither";
-  return values[method] > values[0] ? "better" : "worse";
-}
-
 function documentBrowser(root, data) {
   const { setup, tasks: found } = data.results;
   const names = setup.methods.map(({ name }) => name);
+  const answers = answersOf(names);
   const tasks = data.tasks.map((task, i) => ({
     ...task,
     name: found[i].task,
@@ -56,10 +45,21 @@ function documentBrowser(root, data) {
     change({ category: null });
   });
   chooseTask.append(...tasks.map(({ title }, i) => option(i, shownPlain(title))));
-  const chooseMethod = select("method", (value) => change({ method: value ? Number(value) : null }));
-  chooseMethod.append(option("", "by any method"), ...names.slice(1).map((name, i) => option(i + 1, `by ${name}`)));
-  const chooseCategory = select("group", (value) => change({ category: value ? Number(value) : null }));
-  const search = el("input", { type: "search", placeholder: "Search", "aria-label": "Search in questions and answers" });
+  const chooseMethod = select("method", (value) =>
+    change({ method: value ? Number(value) : null }),
+  );
+  chooseMethod.append(
+    option("", "by any method"),
+    ...names.slice(1).map((name, i) => option(i + 1, `by ${name}`)),
+  );
+  const chooseCategory = select("group", (value) =>
+    change({ category: value ? Number(value) : null }),
+  );
+  const search = el("input", {
+    type: "search",
+    placeholder: "Search",
+    "aria-label": "Search in questions and answers",
+  });
   let typing;
   search.addEventListener("input", () => {
     clearTimeout(typing);
@@ -69,7 +69,12 @@ function documentBrowser(root, data) {
     "fieldset",
     { "aria-label": "Which documents" },
     Object.entries(SHOW).map(([value, text]) =>
-      el("label", {}, el("input", { type: "radio", name: "show", value, checked: value === filter.show }), text),
+      el(
+        "label",
+        {},
+        el("input", { type: "radio", name: "show", value, checked: value === filter.show }),
+        text,
+      ),
     ),
   );
   shows.addEventListener("change", ({ target }) => change({ show: target.value }));
@@ -77,12 +82,18 @@ function documentBrowser(root, data) {
   function listCategories() {
     const { categories = [] } = tasks[filter.task] ?? {};
     chooseCategory.hidden = !categories.length;
-    chooseCategory.replaceChildren(option("", "all groups"), ...categories.map((name, i) => option(i, shownPlain(name))));
+    chooseCategory.replaceChildren(
+      option("", "all groups"),
+      ...categories.map((name, i) => option(i, shownPlain(name))),
+    );
   }
 
   const counted = el("p", { class: "lens-note report-count", role: "status" });
   const list = el("div", { class: "report-list" });
-  const pagers = [el("nav", { "aria-label": "Pages" }), el("nav", { "aria-label": "Pages, below" })];
+  const pagers = [
+    el("nav", { "aria-label": "Pages" }),
+    el("nav", { "aria-label": "Pages, below" }),
+  ];
 
   // What a search looks through, made when it is first wanted.
   function textOf(document) {
@@ -123,19 +134,30 @@ function documentBrowser(root, data) {
 
   function nothing(documents) {
     if (!documents.length) return "There are no documents.";
-    if (filter.show === "changed" && filter.method == null && filter.category == null && !filter.text)
+    if (
+      filter.show === "changed" &&
+      filter.method == null &&
+      filter.category == null &&
+      !filter.text
+    )
       return "No method gives another answer than greedy to any document.";
     return "No document is like that.";
   }
 
   function drawPager(pager, pages) {
     const go = (to, text, label) =>
-      button(text, { class: "report-button", "aria-label": label, disabled: to < 0 || to >= pages }, () => {
-        page = to;
-        draw();
-        root.scrollIntoView();
-        pagers[0].querySelector(`[aria-label="${label}"]:enabled`)?.focus({ preventScroll: true });
-      });
+      button(
+        text,
+        { class: "report-button", "aria-label": label, disabled: to < 0 || to >= pages },
+        () => {
+          page = to;
+          draw();
+          root.scrollIntoView();
+          pagers[0]
+            .querySelector(`[aria-label="${label}"]:enabled`)
+            ?.focus({ preventScroll: true });
+        },
+      );
     pager.hidden = pages < 2;
     pager.replaceChildren(
       go(page - 1, "←", "previous page"),
@@ -143,8 +165,6 @@ function documentBrowser(root, data) {
       go(page + 1, "→", "next page"),
     );
   }
-
-  const address = (kind, ...parts) => `#${kind}=${parts.map(encodeURIComponent).join("/")}`;
 
   function card(document) {
     const task = tasks[filter.task];
@@ -161,97 +181,12 @@ function documentBrowser(root, data) {
         category == null ? null : el("span", { class: "report-tag" }, shown(category)),
       ),
       el("p", { class: "report-question", dir: "auto" }, shown(document.question)),
-      document.candidates ? choices(task, document) : written(task, document),
+      answers(task, document),
       layers,
     );
     if (layers) drawLayers(layers, document);
     return made;
   }
-
-  // How a method's answer compares, and the way to what the layers said.
-  function turned(task, document, method) {
-    const how = turn(document, method);
-    const words = { better: "for better", worse: "for worse", neither: "neither better nor worse" };
-    return [
-      how ? el("span", { class: `report-turn report-${how}` }, arrow(how), words[how]) : null,
-      document.layers.has(method)
-        ? el("a", { href: address("layers", task.name, document.index, names[method]) }, "layers")
-        : null,
-    ];
-  }
-
-  // What a sum is for people: the compared one, and the other below it.
-  const sums = ([, , , logprobs, logits], method, raw) => {
-    const [first, second] = raw ? [logits, logprobs] : [logprobs, logits];
-    return [el("b", {}, score(first[method])), quietly(score(second[method]))];
-  };
-
-  const MARKS_OF = [
-    ["✗", "wrong"],
-    ["✓", "right"],
-    ["✓✓", "the best"],
-  ];
-
-  function choices(task, document) {
-    const both = document.candidates.some(([, mark]) => mark === 1);
-    const row = (candidate, i) => {
-      const [text, mark, tokens] = candidate;
-      const [sign, word] = MARKS_OF[both ? mark : Math.min(mark, 1)];
-      return el(
-        "tr",
-        { class: mark ? "report-right" : "report-wrong" },
-        el("th", { scope: "row", dir: "auto" }, el("i", { title: word, role: "img", "aria-label": word }, sign), shown(text)),
-        names.map((_, method) =>
-          document.chosen[method] === i
-            ? el("td", { class: "report-chosen", title: "its answer" }, el("span", {}, sums(candidate, method, task.raw)), el("span", { class: "lens-unseen" }, "its answer"))
-            : el("td", {}, el("span", {}, sums(candidate, method, task.raw))),
-        ),
-        el("td", {}, count(tokens)),
-      );
-    };
-    const head = (name, method) => el("th", { scope: "col" }, el("span", {}, name), turned(task, document, method));
-    return boxed(
-      `Candidates of ${document.id}`,
-      el(
-        "table",
-        { class: "report-table report-choices" },
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "answer"), names.map(head), el("th", { scope: "col" }, "tokens"))),
-        el("tbody", {}, document.candidates.map(row)),
-      ),
-    );
-  }
-
-  const ENDS = { eos: "ended", stop: "stopped", length: "cut at the most tokens", context: "cut at the end of the context" };
-
-  function written(task, document) {
-    const row = ([text, tokens, changed, finish, extracted], method) => {
-      const value = document.values[method];
-      const [sign, word] =
-        value == null ? ["", ""] : value >= 1 ? MARKS_OF[1] : value > 0 ? ["◐", "partly right"] : MARKS_OF[0];
-      return el(
-        "li",
-        { class: value >= 1 ? "report-right" : "report-wrong" },
-        el(
-          "p",
-          { class: "report-by" },
-          el("b", {}, names[method] ?? `${method}`),
-          el("span", { class: "report-found" }, el("i", { role: "img", title: word, "aria-label": word }, sign), extracted == null ? quietly("no answer found in it") : el("span", { dir: "auto" }, shown(clipped(extracted))), value > 0 && value < 1 ? quietly(` ${share(value)}%`) : null),
-          turned(task, document, method),
-        ),
-        el("p", { class: "report-text", dir: "auto" }, text ? shown(text) : quietly("an empty text")),
-        el("p", { class: "lens-note" }, `${many(tokens, "token")}${method ? `, ${count(changed)} changed` : ""}, ${ENDS[finish] ?? finish}`),
-      );
-    };
-    return el(
-      "div",
-      {},
-      el("p", { class: "report-references" }, quietly("right: "), document.references.map((text, i) => [i ? quietly(" or ") : null, el("span", { dir: "auto" }, shown(text))])),
-      el("ul", { class: "report-written" }, document.answers.map(row)),
-    );
-  }
-
-  // Where a whole text is the answer, its beginning will do.
-  const clipped = (text) => (text.length > 90 ? `${text.slice(0, 80).trimEnd()}…` : text);
 
   function drawLayers(section, document) {
     const { method } = open;
@@ -266,7 +201,11 @@ function documentBrowser(root, data) {
     const line = document.layers.get(method);
     if (line == null) {
       section.append(
-        el("p", { class: "report-empty" }, `The page has no more room for these layers, nor for those of ${many(data.layers_left_out - 1, "other answer")}: documents.jsonl has them.`),
+        el(
+          "p",
+          { class: "report-empty" },
+          `The page has no more room for these layers, nor for those of ${many(data.layers_left_out - 1, "other answer")}: documents.jsonl has them.`,
+        ),
         button("close", { class: "report-button" }, close),
       );
       return;
@@ -275,7 +214,9 @@ function documentBrowser(root, data) {
     const drawing = el("div", {});
     section.append(drawing);
     // It measures itself, so it has to be in the page.
-    requestAnimationFrame(() => lensDepth(drawing, JSON.parse(layerLines[line]), 0, { onClose: close }));
+    requestAnimationFrame(() =>
+      lensDepth(drawing, JSON.parse(layerLines[line]), 0, { onClose: close }),
+    );
   }
 
   // To the document that the address names, whatever is filtered.
@@ -310,7 +251,13 @@ function documentBrowser(root, data) {
   }
 
   function showCategory(task, category) {
-    Object.assign(filter, { task, show: "all", method: null, text: "", category: tasks[task].categories.indexOf(category) });
+    Object.assign(filter, {
+      task,
+      show: "all",
+      method: null,
+      text: "",
+      category: tasks[task].categories.indexOf(category),
+    });
     listCategories();
     chooseTask.value = task;
     chooseCategory.value = filter.category;
@@ -323,15 +270,15 @@ function documentBrowser(root, data) {
   }
 
   const anyRaw = tasks.some(({ raw }) => raw);
-  const chosenBy = tasks.some(({ documents }) => documents.some(({ candidates }) => candidates));
+  const anyChoice = tasks.some(({ documents }) => documents.some(({ candidates }) => candidates));
   root.append(
-    chosenBy
+    anyChoice
       ? el(
           "p",
           { class: "lens-note" },
-          "A candidate’s numbers: the sum that is compared, and below it the other one; of log-probabilities in nats, and of the method’s output as it is. ",
-          anyRaw ? "Where raw sums are compared, these come first. " : "",
-          "The number of a method’s answer is framed.",
+          "Beside each candidate its log-probability in nats, below that the sum of the method’s output as it is",
+          anyRaw ? ", or the other way round where such sums are compared. " : ". ",
+          "A frame marks the method’s answer; ✓ is right, ✗ wrong, ✓✓ the best of several that are right.",
         )
       : "",
     el(

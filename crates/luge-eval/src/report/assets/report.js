@@ -22,9 +22,15 @@ function heading() {
     fact("methods", setup.methods.map(({ name }) => name).join(", ") || NONE),
     fact("documents", count(documents)),
     fact("scoring", setup.scoring),
-    fact("finished", results.times.finished),
+    fact("finished", results.times.finished.replace("T", " ").replace("Z", " UTC")),
     fact("at work", duration(results.times.seconds)),
     fact("luge", setup.luge),
+  );
+  const link = (id, text) => el("a", { href: `#${id}` }, text);
+  $("nav").append(
+    link("run", "What was run"),
+    ...titles.map((title, i) => link(`task-${i}`, shown(title))),
+    link("documents", "Documents"),
   );
 }
 const quietSize = (bytes) => (bytes ? `(${size(bytes)})` : "");
@@ -69,14 +75,25 @@ function whatWasRun() {
   const engine =
     setup.engine && typeof setup.engine === "object" ? Object.entries(setup.engine) : [];
   $("run").append(
-    boxed("Methods", el("table", { class: "report-table report-words" }, el("tbody", {}, setup.methods.map(method)))),
+    boxed(
+      "Methods",
+      el(
+        "table",
+        { class: "report-table report-words" },
+        el("tbody", {}, setup.methods.map(method)),
+      ),
+    ),
     el("p", {}, SCORING[setup.scoring] ?? ""),
     boxed(
       "Tasks",
       el(
         "table",
         { class: "report-table report-words" },
-        el("thead", {}, el("tr", {}, ["task", "data", "rows", "data, SHA-256", "task, SHA-256"].map(th))),
+        el(
+          "thead",
+          {},
+          el("tr", {}, ["task", "data", "rows", "data, SHA-256", "task, SHA-256"].map(th)),
+        ),
         el("tbody", {}, setup.tasks.map(taskRow)),
       ),
     ),
@@ -149,28 +166,27 @@ function taskSection(task, number, show) {
   const title = setup.tasks[number]?.title ?? task.task;
   const id = `task-${number}`;
   const grouped = task.metrics.filter(({ categories }) => categories?.length);
+  const isFirst = results.tasks.findIndex(({ documents }) => documents) === number;
   const note =
     "Lines are 95% intervals. The dashed line is greedy; a filled dot beside it is a difference that chance alone would make in fewer than 5 of 100 runs (p corrected < 0.05), a ring one that it might well make.";
   return el(
     "section",
     { class: "report-task", "aria-labelledby": id },
-    el(
-      "h2",
-      { id },
-      shown(title),
-      " ",
-      quietly(many(task.documents, "document")),
-    ),
+    el("h2", { id }, shown(title), " ", quietly(many(task.documents, "document"))),
     task.documents
       ? [
           findings(results, task),
           task.metrics.map((metric) => metricTable(results, metric)),
-          task.metrics.length ? el("p", { class: "lens-note" }, note) : null,
+          isFirst ? el("p", { class: "lens-note" }, note) : null,
           grouped.length
             ? categoryTable(task, grouped, (category) => show(number, category))
             : null,
         ]
-      : el("p", { class: "report-empty" }, "No document could be asked: there is nothing to measure."),
+      : el(
+          "p",
+          { class: "report-empty" },
+          "No document could be asked: there is nothing to measure.",
+        ),
     problems(task.problems),
     sharing(task.cost),
   );

@@ -27,13 +27,17 @@ function findings(results, task) {
       "li",
       {},
       el("b", {}, method),
-      el("span", {}, el("strong", { class: `report-${what}` }, arrow(what), said), ": "),
-      versus
-        ? `${metric.name} ${points(versus.difference)} points (${interval(versus.interval, points)}), p ${equals(versus.p_corrected)}. `
-        : "",
-      changed
-        ? `Another answer to ${many(changed, "document")} of ${count(task.documents)}: ${count(better)} for better, ${count(worse)} for worse.`
-        : "The same answer to every document.",
+      el(
+        "span",
+        {},
+        el("strong", { class: `report-${what}` }, arrow(what), said),
+        versus
+          ? `: ${metric.name} ${points(versus.difference)} points (${interval(versus.interval, points)}), p ${equals(versus.p_corrected)}. `
+          : ". ",
+        changed
+          ? `Another answer to ${many(changed, "document")} of ${count(task.documents)}: ${count(better)} for better, ${count(worse)} for worse.`
+          : "The same answer to every document.",
+      ),
     );
   };
   const asked = task.changes.filter(({ method }) => roles.get(method) === "asked");
@@ -62,7 +66,7 @@ function axis(numbers) {
 }
 
 // A dot with its interval over the axis. Where lines are: at marks, and at `zero`.
-function drawInterval({ x, marks }, zero, value, range, { filled }) {
+function drawInterval({ x, marks }, zero, value, range, filled = false) {
   const line = (value, name) =>
     svg("line", { class: name, x1: x(value), x2: x(value), y1: 0, y2: "100%" });
   return svg(
@@ -112,25 +116,42 @@ function metricTable(results, metric) {
   const greedy = methods.find(({ versus_greedy }) => !versus_greedy)?.mean;
 
   const th = (text, attributes) => el("th", { scope: "col", ...attributes }, text);
-  const td = (label, what, attributes) => el("td", { "data-label": label, ...attributes }, what);
+  // What greedy lacks is left out where each method has a block of its own.
+  const td = (label, what, attributes) =>
+    el(
+      "td",
+      { "data-label": label, class: what === NONE ? "report-lacks" : null, ...attributes },
+      what,
+    );
   const row = ({ method, mean, interval: range, versus_greedy: versus }) => {
     const what = finding(versus);
     return el(
       "tr",
       { class: roles.get(method) === "asked" ? null : "report-aside" },
-      el("th", { scope: "row" }, method, roles.get(method) === "control" ? quietly(" control") : null),
-      td("mean, %", [el("b", {}, share(mean)), quietly(interval(range, share))]),
-      td(null, drawInterval(means, greedy, mean, range, { filled: true }), { class: "report-drawn" }),
+      el(
+        "th",
+        { scope: "row" },
+        method,
+        roles.get(method) === "control" ? quietly(" control") : null,
+      ),
+      td("mean, %", [el("b", {}, share(mean)), " ", quietly(interval(range, share))]),
+      td(null, drawInterval(means, greedy, mean, range, true), { class: "report-drawn" }),
       td(
         "difference, points",
-        versus ? [el("b", {}, points(versus.difference)), quietly(interval(versus.interval, points))] : NONE,
+        versus
+          ? [
+              el("b", {}, points(versus.difference)),
+              " ",
+              quietly(interval(versus.interval, points)),
+            ]
+          : NONE,
       ),
       td(
         null,
         versus
-          ? drawInterval(apart, 0, versus.difference, versus.interval, { filled: sure(versus) })
+          ? drawInterval(apart, 0, versus.difference, versus.interval, sure(versus))
           : drawInterval(apart, 0, null, []),
-        { class: "report-drawn" },
+        { class: versus ? "report-drawn" : "report-drawn report-lacks" },
       ),
       td("p", versus ? pValue(versus.p) : NONE),
       td(
@@ -160,8 +181,8 @@ function metricTable(results, metric) {
           th("method"),
           th("mean, %", { colspan: 2 }),
           th("difference to greedy, points", { colspan: 2 }),
-          th("p", { title: tests }),
-          th("corrected", { title: "for the number of methods that were asked for, by Holm" }),
+          th("p"),
+          th("corrected"),
           th("better", { title: "documents where the metric is higher than greedy’s" }),
           th("worse", { title: "documents where it is lower" }),
         ),
@@ -181,7 +202,13 @@ function metricTable(results, metric) {
         ),
       ),
     ),
-    tests ? el("p", { class: "lens-note" }, `Test: ${tests}.`) : null,
+    tests
+      ? el(
+          "p",
+          { class: "lens-note" },
+          `Test: ${tests}; p corrected for the number of methods that were asked for, by Holm.`,
+        )
+      : null,
   );
 }
 
@@ -226,20 +253,33 @@ function categoryTable(task, metrics, onCategory) {
         "td",
         { title: side ? `${points(apart)} points to greedy` : null },
         el("b", { class: `report-${side}` }, arrow(side).trim(), share(mean)),
-        quietly(interval(intervals[i] ?? [null, null], (number) => (number == null ? NONE : (100 * number).toFixed(0)))),
+        " ",
+        quietly(
+          interval(intervals[i] ?? [null, null], (number) =>
+            number == null ? NONE : (100 * number).toFixed(0),
+          ),
+        ),
       );
     };
     const show = { class: "report-link", title: "show its documents" };
     return el(
       "tr",
       {},
-      el("th", { scope: "row" }, button(shown(category), show, () => onCategory(category))),
+      el(
+        "th",
+        { scope: "row" },
+        button(shown(category), show, () => onCategory(category)),
+      ),
       el("td", {}, count(documents)),
       means.map(cell),
     );
   }
 
-  const choose = el("select", {}, metrics.map(({ name }) => el("option", {}, name)));
+  const choose = el(
+    "select",
+    {},
+    metrics.map(({ name }) => el("option", {}, name)),
+  );
   choose.addEventListener("change", () => {
     metric = metrics[choose.selectedIndex];
     draw();
@@ -252,7 +292,13 @@ function categoryTable(task, metrics, onCategory) {
       el(
         "thead",
         {},
-        el("tr", {}, head("category", "group"), head("documents", "documents"), names.map((name, i) => head(i, name))),
+        el(
+          "tr",
+          {},
+          head("category", "group"),
+          head("documents", "documents"),
+          names.map((name, i) => head(i, name)),
+        ),
       ),
       el("tbody", {}, inOrder().map(row)),
     );

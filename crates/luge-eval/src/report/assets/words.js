@@ -59,7 +59,9 @@ const fact = (name, ...what) => el("div", {}, el("dt", {}, name), el("dd", {}, w
 
 // A hash: the beginning is enough to compare, all of it is there to copy.
 function hash(text) {
-  return text.length > 16 ? el("code", { title: text }, `${text.slice(0, 12)}…`) : el("code", {}, text);
+  return text.length > 16
+    ? el("code", { title: text }, `${text.slice(0, 12)}…`)
+    : el("code", {}, text);
 }
 
 // A table that scrolls in a box of its own, also by the keyboard.
