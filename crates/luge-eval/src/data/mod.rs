@@ -57,8 +57,8 @@ impl DataFile {
     /// [`Error::Read`], [`Error::Data`] for one that is empty, compressed or not what its
     /// name says.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::from_bytes(path, bytes)
     }
 

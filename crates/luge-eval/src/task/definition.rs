@@ -273,7 +273,9 @@ impl Definition {
                     Kind::Choice => "mc1, mc2, mc3, acc and acc_norm",
                     Kind::Answer => "exact_match and f1",
                 };
-                let what = format!("metrics has one that does not fit the kind, for which there are {fitting}");
+                let what = format!(
+                    "metrics has one that does not fit the kind, for which there are {fitting}"
+                );
                 return Err(("metrics", what));
             }
             if judge.metrics[..number].contains(metric) {

@@ -23,11 +23,7 @@ enum Answers<'a> {
 }
 
 /// Makes the questions of a file.
-pub(super) fn documents(
-    task: &Task,
-    data: &DataFile,
-    reference: bool,
-) -> Result<Documents, Error> {
+pub(super) fn documents(task: &Task, data: &DataFile, reference: bool) -> Result<Documents, Error> {
     let fields = task.definition.fields(reference);
     let columns = data.columns()?;
     let answers = answers(&fields, &columns);
@@ -50,7 +46,11 @@ pub(super) fn documents(
     let mut rows = Vec::new();
     data.each_row(|row| {
         rows.push(row.and_then(|row| {
-            reader.document(&row).map_err(|what| Problem { index: row.index, place: row.place, what })
+            reader.document(&row).map_err(|what| Problem {
+                index: row.index,
+                place: row.place,
+                what,
+            })
         }));
     })?;
     Ok(Documents { file: data.path().to_owned(), sha256: data.sha256().to_owned(), rows })
@@ -131,12 +131,7 @@ impl Reader<'_> {
     }
 
     /// The right answers and the wrong ones, the best in front where it is not among them.
-    fn lists(
-        &self,
-        row: &Map<String, Value>,
-        right: &Field,
-        wrong: &Field,
-    ) -> Result<Ask, String> {
+    fn lists(&self, row: &Map<String, Value>, right: &Field, wrong: &Field) -> Result<Ask, String> {
         let texts = |field: &Field| match field.texts(row) {
             Ok(texts) => Ok(texts),
             Err(Missing::None) => Ok(Vec::new()),
@@ -209,9 +204,8 @@ impl Reader<'_> {
             return Err(format!("has no wrong answer among its {} choices", texts.len()));
         }
         let both = right.iter().find(|&&number| {
-            let same = |(other, text): (usize, &String)| {
-                *text == texts[number] && !right.contains(&other)
-            };
+            let same =
+                |(other, text): (usize, &String)| *text == texts[number] && !right.contains(&other);
             texts.iter().enumerate().any(same)
         });
         if let Some(&number) = both.filter(|_| !self.reference) {

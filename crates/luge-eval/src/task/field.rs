@@ -196,9 +196,8 @@ impl Field {
             Value::Bool(false) => texts.push("no".to_owned()),
             Value::Number(number) => texts.push(number.to_string()),
             Value::String(text) if self.json => {
-                let value = serde_json::from_str(text).map_err(|error| {
-                    format!("is no JSON ({error})")
-                })?;
+                let value =
+                    serde_json::from_str(text).map_err(|error| format!("is no JSON ({error})"))?;
                 Field { json: false, ..self.clone() }.add(&value, texts)?;
             }
             Value::String(text) => match &self.split {

@@ -215,7 +215,10 @@ impl Task {
         let prompt = &self.definition.prompt;
         let shot = |shot: &BTreeMap<String, String>| {
             let fields = shot.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
-            Shot { question: prompt.question.render(&fields), answer: prompt.answer.render(&fields) }
+            Shot {
+                question: prompt.question.render(&fields),
+                answer: prompt.answer.render(&fields),
+            }
         };
         Header {
             description: prompt.description.clone(),
