@@ -236,16 +236,11 @@ fn other_fields_may_stand_in_the_question() {
 
 #[test]
 fn a_column_that_no_row_has_is_an_error() {
-    let error = documents(CHOICE, "t.csv", "Q,rihgt,wrong\n1,2,3\n").unwrap_err();
+    let error = documents(CHOICE, "t.csv", "Q,right,wrong\n1,2,3\n").unwrap_err();
     assert_eq!(
         error,
-        "the data 't.csv' cannot be used: it has no column right, which the task t wants for the \
-         right; its columns are Q, rihgt, wrong, of which 'rihgt' is the nearest"
-            .replace(
-                "no column right, which the task t wants for the right",
-                "no column q, which the task t wants for the question"
-            )
-            .replace(", of which 'rihgt'", ", of which 'Q'")
+        "the data 't.csv' cannot be used: it has no column q, which the task t wants for the \
+         question; its columns are Q, right, wrong, of which 'Q' is the nearest"
     );
     let error = documents(CHOICE, "t.csv", "q,rihgt,wrong\n1,2,3\n").unwrap_err();
     assert!(error.contains("no column right"), "{error}");
@@ -303,6 +298,7 @@ fn a_definition_is_checked_completely() {
         (ANSWER, generate, "", ", line 5, is not right: kind = \"answer\" wants [generate]"),
         (ANSWER, "= 8", "= 0", ", line 12, is not right: max_tokens is 0"),
         (ANSWER, "\"\\n\"", "\"\"", ", line 13, is not right: stop has an empty text"),
+        (ANSWER, "\"exact_match\"]", "\"f1\"]\ncompare = \"number\"", "f1 counts words"),
         (
             ANSWER,
             "[judge]",
@@ -470,9 +466,11 @@ fn excerpt(documents: &Documents) -> String {
             .unwrap();
         match &document.ask {
             Ask::Choice(candidates) => {
-                for candidate in candidates {
-                    let marks = (candidate.right, candidate.best);
-                    writeln!(text, "  {marks:?} {}", short(&candidate.continuation)).unwrap();
+                let right = candidates.iter().filter(|candidate| candidate.right).count();
+                let wrong = candidates.len() - right;
+                writeln!(text, "  {right} right, {wrong} wrong").unwrap();
+                for candidate in candidates.iter().filter(|candidate| candidate.best) {
+                    writeln!(text, "  {}", short(&candidate.continuation)).unwrap();
                 }
             }
             Ask::Answer(answers) => {
@@ -517,7 +515,11 @@ fn the_published_files_are_read_as_the_public_scripts_do() {
         let task = Task::builtin("factor-news").unwrap();
         let ends = |reference: bool| {
             let documents = task.documents(&path, reference).unwrap();
-            let blanks = documents.rows.iter().flatten().filter(|row| row.question.ends_with(' '));
+            let blanks = documents
+                .rows
+                .iter()
+                .flatten()
+                .filter(|row| row.question.ends_with(char::is_whitespace));
             blanks.count()
         };
         assert_eq!((ends(false), ends(true)), (0, 1036));
