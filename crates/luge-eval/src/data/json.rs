@@ -21,14 +21,14 @@ pub(super) fn lines(bytes: &[u8], next: Next<'_>) -> Result<(), String> {
 
 /// Whether there are several values, one behind the other.
 pub(super) fn is_lines(bytes: &[u8]) -> bool {
-    let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    let start = bytes.len() - bytes.trim_ascii_start().len();
     let parts = parts(bytes, start);
     bytes.get(start) == Some(&b'{') && parts.end.is_some_and(|end| !is_blank(&bytes[end..]))
 }
 
 /// An array of objects, or an object with one such array in it, or a single object.
 pub(super) fn rows(bytes: &[u8], next: Next<'_>) -> Result<(), String> {
-    let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    let start = bytes.len() - bytes.trim_ascii_start().len();
     let outer = parts(bytes, start);
     let array = match bytes.get(start) {
         None => return Err("it has no rows".to_owned()),

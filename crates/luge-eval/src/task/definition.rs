@@ -8,7 +8,7 @@ use super::field::Field;
 use super::template::Template;
 use super::{Kind, Source};
 use crate::error::Error;
-use crate::judge::{Judge, Metric};
+use crate::judge::{Compare, Judge, Metric};
 
 /// A task's definition, as its file has it.
 #[derive(Debug, Clone, Deserialize)]
@@ -281,6 +281,10 @@ impl Definition {
             if judge.metrics[..number].contains(metric) {
                 return Err(("metrics", "metrics names one twice".to_owned()));
             }
+        }
+        if judge.metrics.contains(&Metric::F1) && judge.compare != Compare::Text {
+            let what = "the metric f1 counts words: it wants compare = \"text\"";
+            return Err(("metrics", what.to_owned()));
         }
         if let Some(extract) = &judge.extract {
             if self.kind == Kind::Choice {
