@@ -314,7 +314,7 @@ on("the command is copied", "usual", {}, async (page, { results }) => {
   });
   await page.getByRole("button", { name: "copy" }).click();
   await page.getByRole("button", { name: "copied" }).waitFor();
-  assert.equal(await page.evaluate(() => window.copied), results.command);
+  assert.equal(await page.evaluate(() => window.copied), results.setup.command);
 });
 
 for (const file of ["usual", "many", "hostile", "empty"])

@@ -82,6 +82,16 @@ impl From<luge_hub::Error> for Failure {
     }
 }
 
+impl From<luge_eval::Error> for Failure {
+    fn from(error: luge_eval::Error) -> Self {
+        if error.is_usage() {
+            Failure::Usage(error.to_string())
+        } else {
+            Failure::Run(error.to_string())
+        }
+    }
+}
+
 /// Errors of writing to standard output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {

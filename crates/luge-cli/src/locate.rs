@@ -9,7 +9,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 #[cfg(feature = "atlas")]
 use luge::builtin::NAME as BUILT_IN;
-use luge_hub::{Error, Event, Hub, HubName, Name, Ollama, OllamaName, Plan, Progress, Settings};
+use luge_hub::{
+    DatasetFile, Error, Event, Hub, HubName, Name, Ollama, OllamaName, Plan, Progress, Settings,
+};
 use luge_hub::{files_near, human_bytes, nearest};
 
 use crate::args::FetchArgs;
@@ -161,11 +163,28 @@ impl Stored {
         }
         let mut fetching = Fetching::begin(hub);
         let plan = fetching.plan(name)?;
-        if !self.fetch.yes && !ask(&question(&plan, fetching.hub.settings()), true)? {
-            return Err(Failure::Run("nothing was downloaded".to_owned()));
-        }
-        fetching.fetch(&plan)
+        fetching.ask_and_fetch(&plan, self.fetch)
     }
+}
+
+/// The file of a dataset. Where it is not on this machine, it is asked for and fetched.
+pub fn dataset(name: &DatasetFile, fetch: FetchArgs) -> Result<PathBuf, Failure> {
+    let mut settings = Settings::from_env()?;
+    settings.offline |= fetch.offline;
+    let hub = Hub::new(settings);
+    if let Some(path) = hub.find_dataset(name) {
+        return Ok(path);
+    }
+    let may_ask = io::stdin().is_terminal() && output::is_watched();
+    if !(fetch.yes || may_ask || hub.settings().offline) {
+        return Err(Failure::Usage(format!(
+            "'{name}' is not on this machine: give --yes to have it downloaded, or name a file \
+             with --data"
+        )));
+    }
+    let mut fetching = Fetching::begin(hub);
+    let plan = fetching.hub.plan_dataset(name, &mut fetching.report, &STOP)?;
+    fetching.ask_and_fetch(&plan, fetch)
 }
 
 /// "Download org/name:Q4_0 (770 MB) into ~/.cache/huggingface/hub?"
@@ -224,6 +243,14 @@ impl Fetching {
 
     pub fn plan(&mut self, name: &HubName) -> Result<Plan, Failure> {
         Ok(self.hub.plan(name, &mut self.report, &STOP)?)
+    }
+
+    /// Fetches what someone agrees to, or has agreed to.
+    fn ask_and_fetch(&mut self, plan: &Plan, fetch: FetchArgs) -> Result<PathBuf, Failure> {
+        if !fetch.yes && !ask(&question(plan, self.hub.settings()), true)? {
+            return Err(Failure::Run("nothing was downloaded".to_owned()));
+        }
+        self.fetch(plan)
     }
 
     pub fn fetch(&mut self, plan: &Plan) -> Result<PathBuf, Failure> {

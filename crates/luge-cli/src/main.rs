@@ -53,6 +53,10 @@ fn main() -> ExitCode {
         Command::Compare(args) => resolve::compare(args).and_then(commands::compare::run),
         Command::Lens(args) => resolve::lens(args).and_then(commands::lens::run),
         Command::Bench(args) => resolve::bench(args).and_then(commands::bench::run),
+        Command::Eval(args) => resolve::eval::eval(*args).and_then(commands::eval::run),
+        Command::EvalMerge(args) => {
+            resolve::eval::eval_merge(args).and_then(commands::eval::merge_parts)
+        }
         Command::Pull(args) => commands::pull::run(&args),
         Command::List(args) => commands::list::run(&args),
         Command::Show(args) => commands::show::run(&args),

@@ -186,6 +186,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the request was at fault, rather than a file or the machine.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Error::UnknownTask { .. } | Error::Shard { .. } | Error::OtherRun { .. })
+    }
+}
+
 fn incomplete(missing: &[(Shard, usize, usize)]) -> String {
     const NAMED: usize = 8;
     if let [(part, lacking, all)] = missing

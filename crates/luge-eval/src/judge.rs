@@ -23,6 +23,19 @@ pub struct Judge {
     pub reference: Reference,
 }
 
+impl Judge {
+    /// One that measures these, and is otherwise as by default.
+    pub fn new(metrics: Vec<Metric>) -> Self {
+        Judge {
+            metrics,
+            norm: Norm::default(),
+            extract: None,
+            compare: Compare::default(),
+            reference: Reference::default(),
+        }
+    }
+}
+
 /// What is measured of a document, in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use crate::document::{Ask, Document, Documents, Header, Problem};
 use crate::engine::{Engine, EngineError, Generate, Prompt};
-use crate::judge::Judge;
 use crate::log::{Log, Shard};
 use crate::metric;
 use crate::record::{Cost, Layers, Outcome, Record};
@@ -97,9 +96,8 @@ impl<'a> Run<'a> {
     ) -> Result<(), Ended> {
         let done: HashSet<(&str, usize)> =
             done.iter().map(|record| (record.task.as_str(), record.index)).collect();
-        let is_open = |&(task, row): &Place| {
-            !done.contains(&(self.tasks[task].task.name.as_str(), row))
-        };
+        let is_open =
+            |&(task, row): &Place| !done.contains(&(self.tasks[task].task.name.as_str(), row));
         for place in self.places().filter(is_open) {
             let record = self.ask(engine, place)?;
             log.append(&record)?;
@@ -200,9 +198,4 @@ impl<'a> Run<'a> {
         }
         Ok(layers)
     }
-}
-
-/// The judges of the tasks, in their order.
-pub fn judges(tasks: &[Planned]) -> Vec<Judge> {
-    tasks.iter().map(|planned| planned.task.judge().clone()).collect()
 }

@@ -25,6 +25,10 @@ use tempfile::{NamedTempFile, TempPath};
 
 use crate::Error;
 
+/// The questions that the model was not trained on, a line of JSON each: the data of the
+/// evaluation task `atlas`.
+pub const QUESTIONS: &str = luge_atlas::QUESTIONS;
+
 /// The model's name.
 pub const NAME: &str = luge_atlas::NAME;
 

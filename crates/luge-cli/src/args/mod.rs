@@ -2,6 +2,7 @@
 
 mod chat;
 mod definition;
+mod eval;
 mod examples;
 mod given;
 mod grammar;
@@ -22,6 +23,7 @@ use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use chat::{CHAT_TEMPLATES, ChatArgs, ChatSettingArgs};
 pub use definition::{default_of, definition, negation, visible, with_negations};
+pub use eval::{EvalArgs, EvalMergeArgs, QuestionArgs, ScoringArg};
 pub use given::Given;
 pub use grammar::GrammarArgs;
 pub use lens::{LensArgs, LensFormat};
@@ -86,6 +88,10 @@ pub enum Command {
     Lens(LensArgs),
     /// Measure what methods cost on this machine with a model: time and memory
     Bench(BenchArgs),
+    /// Find out whether methods help a model on a task: benchmarks and questions of your own
+    Eval(Box<EvalArgs>),
+    /// Put the parts of an evaluation together: luge eval merge
+    EvalMerge(EvalMergeArgs),
     /// Download models from Hugging Face, and print where they are
     Pull(PullArgs),
     /// List the models on this machine
@@ -298,10 +304,14 @@ const SHORT_NAMES: [(&str, &str); 6] = [
     ("-jf", "--json-schema"),
 ];
 
-/// The command line with long names in the place of llama.cpp's short ones.
+/// Commands of two words, and the one word that they are parsed as.
+const TWO_WORDS: [([&str; 2], &str); 1] = [(["eval", "merge"], "eval-merge")];
+
+/// The command line with long names in the place of llama.cpp's short ones, and one word in
+/// the place of two where they name a command.
 pub fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     let mut flags = true;
-    args.map(move |arg| {
+    joined(args.collect()).into_iter().map(move |arg| {
         flags &= arg != "--";
         let Some(text) = arg.to_str().filter(|_| flags) else { return arg };
         let (name, value) = match text.split_once('=') {
@@ -316,6 +326,15 @@ pub fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<It
             None => arg,
         }
     })
+}
+
+fn joined(mut args: Vec<OsString>) -> Vec<OsString> {
+    for (words, name) in TWO_WORDS {
+        if args.get(1..3).is_some_and(|first| first == words) {
+            args.splice(1..3, [OsString::from(name)]);
+        }
+    }
+    args
 }
 
 /// A parser's report of several paragraphs as one line: what is wrong, and the

@@ -6,6 +6,7 @@ pub mod chat;
 pub mod compare;
 pub mod completions;
 pub mod config;
+pub mod eval;
 mod file;
 mod layers;
 pub mod lens;

@@ -55,7 +55,7 @@ pub fn eval(args: EvalArgs) -> Result<Eval, Failure> {
         controls: !args.no_controls,
         options: sampling(args.sampling),
         out: args.out,
-        shard: args.shard.unwrap_or_default(),
+        shard: args.shard.unwrap_or(Shard::WHOLE),
         dry_run: args.dry_run,
         format: args.format,
     })))
@@ -187,10 +187,20 @@ fn task(
     let task = if is_definition { Task::read(path)? } else { Task::builtin(name)? };
     let file = match data.of(name) {
         Some(path) if path.is_dir() => DataFile::read(&in_folder(&task, &path)?)?,
+        Some(path) if !path.exists() && is_dataset(&path) => {
+            let file = DatasetFile::parse(&path.to_string_lossy())?;
+            DataFile::read(&locate::dataset(&file, fetch)?)?
+        }
         Some(path) => DataFile::read(&path)?,
         None => published(&task, fetch)?,
     };
     Ok((task, file))
+}
+
+/// Whether what is no file here names one of a dataset on Hugging Face.
+fn is_dataset(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    text.starts_with("datasets/") || text.starts_with("https://huggingface.co/datasets/")
 }
 
 /// The file of a task's data in a folder: under the name with which it is published.
@@ -200,7 +210,6 @@ fn in_folder(task: &Task, folder: &Path) -> Result<PathBuf, Failure> {
         .into_iter()
         .flatten()
         .filter_map(|address| address.rsplit('/').next())
-        .chain(source.files.iter().map(String::as_str))
         .collect();
     let found = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| {
@@ -208,7 +217,11 @@ fn in_folder(task: &Task, folder: &Path) -> Result<PathBuf, Failure> {
             "'{}' has none of the data of {} ({}): name the file with --data",
             folder.display(),
             task.name,
-            if names.is_empty() { "which has no file of its own".to_owned() } else { names.join(", ") },
+            if names.is_empty() {
+                "which has no file of its own".to_owned()
+            } else {
+                names.join(", ")
+            },
         ))
     })
 }
@@ -223,11 +236,7 @@ fn published(task: &Task, fetch: crate::args::FetchArgs) -> Result<DataFile, Fai
     }
     match (&source.repo, &source.file) {
         (Some(repo), Some(file)) => {
-            let file = DatasetFile {
-                repo: repo.clone(),
-                revision: source.revision.clone(),
-                file: file.clone(),
-            };
+            let file = DatasetFile::new(repo, source.revision.as_deref(), file)?;
             Ok(DataFile::read(&locate::dataset(&file, fetch)?)?)
         }
         _ => {

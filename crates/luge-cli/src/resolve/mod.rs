@@ -2,6 +2,7 @@
 //! parsed and checked. Nothing is loaded yet.
 
 pub mod chat;
+pub mod eval;
 mod grammar;
 mod method;
 mod prompt;
@@ -22,6 +23,7 @@ use crate::failure::Failure;
 use crate::locate::{self, Source};
 use crate::output;
 pub use chat::{ChatJob, ChatSettings, TemplateChoice};
+pub use eval::{Eval, EvalJob, EvalMergeJob};
 pub use method::Method;
 use method::{method, methods, named_methods};
 pub use prompt::{FilePrompt, Prompt};

@@ -32,6 +32,14 @@ impl Run {
         let names: Vec<&str> = self.methods.iter().map(|method| method.name.as_str()).collect();
         Results {
             setup: Setup {
+                command: format!(
+                    "luge eval {} -m sample-1B-Q4_K_M.gguf --methods greedy,dola,sled --data questions --seed 1234",
+                    self.tasks
+                        .iter()
+                        .map(|task| task.setup.name.as_str())
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                ),
                 luge: "0.1.0".into(),
                 model: ModelSetup {
                     name: "sample-1B-Q4_K_M.gguf".into(),
@@ -45,14 +53,6 @@ impl Run {
                 engine: json!({ "context": 4096, "cache_type_k": "f16", "cache_type_v": "f16", "chat_template": false }),
                 tasks: self.tasks.iter().map(|task| task.setup.clone()).collect(),
             },
-            command: format!(
-                "luge eval {} -m sample-1B-Q4_K_M.gguf --methods greedy,dola,sled --data questions --seed 1234",
-                self.tasks
-                    .iter()
-                    .map(|task| task.setup.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            ),
             tasks: self.tasks.iter().map(|task| task.results(&names)).collect(),
             times: Times { finished: "2026-03-14T15:09:26Z".into(), seconds: 421.0 },
         }

@@ -280,6 +280,7 @@ mod tests {
 
     use super::*;
     use crate::document::Problem;
+    use crate::judge::{Judge, Metric};
     use crate::record::{Cost, Sums};
     use crate::results::{
         Changes, MethodResults, MethodSetup, MetricResults, ModelSetup, Role, Scoring, Setup,
@@ -299,6 +300,7 @@ mod tests {
         };
         Results {
             setup: Setup {
+                command: text.into(),
                 luge: "0.1.0".into(),
                 model: ModelSetup { name: text.into(), bytes: 1, sha256: "ab".into() },
                 methods: vec![method("greedy", Role::Baseline), method("sled", Role::Asked)],
@@ -313,9 +315,9 @@ mod tests {
                     data_sha256: "ef".into(),
                     rows: 2,
                     limit: 2,
+                    judge: Judge::new(vec![Metric::Mc1]),
                 }],
             },
-            command: text.into(),
             tasks: vec![TaskResults {
                 task: "task".into(),
                 documents: 1,

@@ -46,7 +46,7 @@ fn what_was_run(results: &Results) -> String {
     if !setup.engine.is_null() {
         text += &format!("* Engine: {}\n", code(&setup.engine.to_string()));
     }
-    text += &format!("\nTo run it again:\n\n{}\n", block(&results.command));
+    text += &format!("\nTo run it again:\n\n{}\n", block(&results.setup.command));
 
     let role = |role| match role {
         Role::Baseline => "what the others are compared with",

@@ -4,15 +4,14 @@ use super::{Shown, ShownAnswer, ShownDocument, ShownTask};
 use crate::judge::Judge;
 use crate::metric;
 use crate::record::{Outcome, Record};
-use crate::results::{Results, Scoring};
+use crate::results::{Results, Scoring, TaskSetup};
 
 /// The documents of each task with what each method made of them, for
-/// [`html`](super::html()). The judges are in the order of the results' tasks, the records
-/// in any.
-pub fn shown<'a>(results: &Results, judges: &[Judge], records: &'a [Record]) -> Vec<ShownTask<'a>> {
+/// [`html`](super::html()). The records are in any order.
+pub fn shown<'a>(results: &Results, records: &'a [Record]) -> Vec<ShownTask<'a>> {
     let scoring = results.setup.scoring;
-    let tasks = results.setup.tasks.iter().zip(judges);
-    let task = |(task, judge): (&crate::results::TaskSetup, &Judge)| {
+    let task = |task: &TaskSetup| {
+        let judge = &task.judge;
         let mut own: Vec<&Record> =
             records.iter().filter(|record| record.task == task.name).collect();
         own.sort_by_key(|record| record.index);
@@ -26,7 +25,7 @@ pub fn shown<'a>(results: &Results, judges: &[Judge], records: &'a [Record]) -> 
             documents: asked.map(document).collect(),
         }
     };
-    tasks.map(task).collect()
+    results.setup.tasks.iter().map(task).collect()
 }
 
 /// What each method made of a document.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::results::tests::{judges, problem, records, results, setup};
+use crate::results::tests::{problem, records, results, setup};
 
 #[test]
 fn the_whole_report() {
@@ -47,7 +47,7 @@ fn a_difference_takes_an_interval_without_0_and_a_small_p() {
 #[test]
 fn a_report_of_nothing() {
     let records: Vec<_> = [problem(0)].into();
-    let mut results = Results::new(setup(), String::new(), &judges(), &records, results().times);
+    let mut results = Results::new(setup(), &records, results().times);
     let text = markdown(&results);
     assert!(text.contains("There is no document to say anything about."));
     assert!(text.contains("1 row could not be asked"));
@@ -61,7 +61,7 @@ fn a_report_of_nothing() {
 fn the_scoring_of_the_public_scripts_is_named() {
     let mut setup = setup();
     setup.scoring = Scoring::Reference;
-    let results = Results::new(setup, String::new(), &judges(), &records(), results().times);
+    let results = Results::new(setup, &records(), results().times);
     assert!(markdown(&results).contains("as the public scripts of SLED and DoLa have it"));
     assert_eq!(scoring(&results, &results.tasks[1]), "written answers");
 }

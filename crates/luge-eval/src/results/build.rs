@@ -17,24 +17,16 @@ pub const NO_CATEGORY: &str = "(none)";
 
 impl Results {
     /// What the records come to. They may come in any order, at most one for each row of a
-    /// task; the judges are in the order of the setup's tasks. With the same setup and the
-    /// same records the results are the same to the bit.
-    pub fn new(
-        setup: Setup,
-        command: String,
-        judges: &[Judge],
-        records: &[Record],
-        times: Times,
-    ) -> Self {
-        let tasks = setup.tasks.iter().zip(judges);
-        let tasks = tasks.map(|(task, judge)| {
+    /// task. With the same setup and the same records the results are the same to the bit.
+    pub fn new(setup: Setup, records: &[Record], times: Times) -> Self {
+        let tasks = setup.tasks.iter().map(|task| {
             let mut records: Vec<&Record> =
                 records.iter().filter(|record| record.task == task.name).collect();
             records.sort_by_key(|record| record.index);
-            of_task(&setup, &task.name, judge, &records)
+            of_task(&setup, &task.name, &task.judge, &records)
         });
         let tasks = tasks.collect();
-        Self { setup, command, tasks, times }
+        Self { setup, tasks, times }
     }
 
     /// The number of the method that the others are compared with.

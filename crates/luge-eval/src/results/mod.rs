@@ -4,8 +4,10 @@ mod build;
 mod json;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::document::Problem;
+use crate::judge::Judge;
 use crate::record::Cost;
 
 pub use build::NO_CATEGORY;
@@ -15,17 +17,18 @@ pub use build::NO_CATEGORY;
 pub struct Results {
     /// What was run.
     pub setup: Setup,
-    /// The command line that makes it again, without the part of it that this was.
-    pub command: String,
     /// One for each task, in the order of the setup's.
     pub tasks: Vec<TaskResults>,
     /// When, and how long it took: what is otherwise the next time.
     pub times: Times,
 }
 
-/// What was run. Two runs with the same setup have the same results.
+/// What was run. Two runs with the same setup, but for names and places, have the same
+/// results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
+    /// The command line that makes it again, whole and into a folder of its own.
+    pub command: String,
     /// The version of luge.
     pub luge: String,
     /// The model.
@@ -40,6 +43,23 @@ pub struct Setup {
     pub engine: serde_json::Value,
     /// The tasks.
     pub tasks: Vec<TaskSetup>,
+}
+
+impl Setup {
+    /// What tells a run from others, in eight letters: the same for two runs whose setups
+    /// are the same but for names and places.
+    pub fn short_hash(&self) -> String {
+        let mut same = self.clone();
+        same.command.clear();
+        same.model.name.clear();
+        for task in &mut same.tasks {
+            task.data.clear();
+            task.title.clear();
+        }
+        // Numbers, texts and lists can always be written.
+        let text = serde_json::to_vec(&same).unwrap_or_default();
+        Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// A model, and what tells it from others.
@@ -88,7 +108,7 @@ pub enum Scoring {
 }
 
 /// A task as it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSetup {
     /// Its name.
     pub name: String,
@@ -104,6 +124,8 @@ pub struct TaskSetup {
     pub rows: usize,
     /// How many of the first rows were asked.
     pub limit: usize,
+    /// How answers are judged.
+    pub judge: Judge,
 }
 
 /// What a run has found on one task.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::judge::{Compare, Extract, Judge, Metric, Norm, Reference};
+use crate::judge::{Compare, Extract, Judge, Metric};
 use crate::record::{Answered, Outcome, Record, Scored, Sums};
 
 pub(crate) fn method(name: &str, role: Role) -> MethodSetup {
@@ -8,7 +8,7 @@ pub(crate) fn method(name: &str, role: Role) -> MethodSetup {
 
 /// Two tasks, four methods, one of them a control.
 pub(crate) fn setup() -> Setup {
-    let task = |name: &str, title: &str, rows: usize| TaskSetup {
+    let task = |name: &str, title: &str, rows: usize, judge: Judge| TaskSetup {
         name: name.to_owned(),
         title: title.to_owned(),
         definition_sha256: "d".repeat(64),
@@ -16,8 +16,11 @@ pub(crate) fn setup() -> Setup {
         data_sha256: "e".repeat(64),
         rows,
         limit: 100,
+        judge,
     };
+    let [choices, sums] = judges();
     Setup {
+        command: "luge eval choices sums -m llama_1b.gguf --methods sled,dola".to_owned(),
         luge: "0.1.0".to_owned(),
         model: ModelSetup {
             name: "llama_1b.gguf".to_owned(),
@@ -33,30 +36,26 @@ pub(crate) fn setup() -> Setup {
         scoring: Scoring::Normalised,
         seed: 42,
         engine: serde_json::json!({"context": 4096}),
-        tasks: vec![task("choices", "Which is true?", 817), task("sums", "Sums", 23)],
+        tasks: vec![
+            task("choices", "Which is true?", 817, choices),
+            task("sums", "Sums", 23, sums),
+        ],
     }
 }
 
-pub(crate) fn judges() -> Vec<Judge> {
-    let choices = Judge {
-        metrics: vec![Metric::Mc1, Metric::Mc2],
-        norm: Norm::Tokens,
-        extract: None,
-        compare: Compare::Text,
-        reference: Reference::default(),
-    };
+fn judges() -> [Judge; 2] {
+    let choices = Judge::new(vec![Metric::Mc1, Metric::Mc2]);
     let extract = Extract {
         after: Some("the answer is".to_owned()),
         pattern: "-?[0-9]+".to_owned(),
         reference_after: None,
     };
     let sums = Judge {
-        metrics: vec![Metric::ExactMatch],
         extract: Some(extract),
         compare: Compare::Number,
-        ..choices.clone()
+        ..Judge::new(vec![Metric::ExactMatch])
     };
-    vec![choices, sums]
+    [choices, sums]
 }
 
 fn record(task: &str, index: usize, outcome: Outcome) -> Record {
@@ -130,8 +129,7 @@ pub(crate) fn records() -> Vec<Record> {
 
 pub(crate) fn results() -> Results {
     let times = Times { finished: "2025-01-02T03:04:05Z".to_owned(), seconds: 83.4 };
-    let command = "luge eval choices sums -m llama_1b.gguf --methods sled,dola".to_owned();
-    Results::new(setup(), command, &judges(), &records(), times)
+    Results::new(setup(), &records(), times)
 }
 
 /// Greedy has 30 of 40, SLED one more, DoLa ten less: McNemar of 1 and 0 is 1, of 0 and 10
@@ -188,7 +186,7 @@ fn the_order_of_records_is_nothing() {
     let mut records = records();
     records.reverse();
     records.rotate_left(17);
-    let again = Results::new(setup(), results().command, &judges(), &records, results().times);
+    let again = Results::new(setup(), &records, results().times);
     assert_eq!(again.to_json(), results().to_json());
 }
 
@@ -208,7 +206,7 @@ fn methods_do_not_change_each_other() {
         }
     }
     let all = results();
-    let some = Results::new(setup, all.command.clone(), &judges(), &records, all.times.clone());
+    let some = Results::new(setup, &records, all.times.clone());
     for (all, some) in all.tasks.iter().zip(&some.tasks) {
         for (all, some) in all.metrics.iter().zip(&some.metrics) {
             assert_eq!(all.methods[..3], some.methods[..]);
@@ -228,14 +226,14 @@ fn json_and_back() {
 
 #[test]
 fn nothing_was_asked() {
-    let empty = Results::new(setup(), String::new(), &judges(), &[], results().times);
+    let empty = Results::new(setup(), &[], results().times);
     assert_eq!(empty.tasks.len(), 2);
     assert_eq!((empty.tasks[0].documents, empty.tasks[0].metrics[0].methods[1].mean), (0, 0.0));
     assert!(!empty.to_json().contains("null"));
 
     // Only problems.
     let problems: Vec<Record> = (0..3).map(problem).collect();
-    let results = Results::new(setup(), String::new(), &judges(), &problems, results().times);
+    let results = Results::new(setup(), &problems, results().times);
     assert_eq!((results.tasks[0].documents, results.tasks[0].problems.len()), (0, 3));
 }
 
@@ -244,7 +242,7 @@ fn a_record_of_another_run_is_a_problem() {
     let mut records = vec![choice(0, None, [1.0; 4]), choice(1, None, [1.0; 4])];
     let Outcome::Choice { candidates, .. } = &mut records[1].outcome else { unreachable!() };
     candidates[1].scores.pop();
-    let results = Results::new(setup(), String::new(), &judges(), &records, results().times);
+    let results = Results::new(setup(), &records, results().times);
     assert_eq!(results.tasks[0].documents, 1);
     let problem = &results.tasks[0].problems[0];
     assert_eq!((problem.index, problem.place.as_str()), (1, "choices, choices-1"));

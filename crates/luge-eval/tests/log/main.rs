@@ -10,7 +10,7 @@ use std::path::Path;
 
 use luge_eval::record::{Cost, Outcome, Record, Scored, Sums};
 use luge_eval::results::{MethodSetup, ModelSetup, Role, Scoring, Setup, TaskSetup};
-use luge_eval::{Log, Shard};
+use luge_eval::{Judge, Log, Metric, Shard};
 
 /// A run of two tasks, of so many documents each.
 fn setup(first: usize, second: usize) -> Setup {
@@ -22,10 +22,12 @@ fn setup(first: usize, second: usize) -> Setup {
         data_sha256: "e".repeat(64),
         rows: limit + 10,
         limit,
+        judge: Judge::new(vec![Metric::Mc1]),
     };
     let method =
         |name: &str, role| MethodSetup { name: name.to_owned(), text: format!("{name}()"), role };
     Setup {
+        command: "luge eval first second".to_owned(),
         luge: "0.1.0".to_owned(),
         model: ModelSetup { name: "m.gguf".to_owned(), bytes: 1, sha256: "f".repeat(64) },
         methods: vec![method("greedy", Role::Baseline), method("sled", Role::Asked)],

@@ -20,7 +20,7 @@ use super::session;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::output;
 use crate::resolve::{BenchJob, BenchPrompts};
-use memory::Peak;
+pub use memory::Peak;
 
 /// A method, and how its turns went: one in each counted round.
 struct Contestant<'a> {

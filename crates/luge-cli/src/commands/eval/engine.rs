@@ -76,9 +76,8 @@ impl<'a> SessionEngine<'a> {
             return Ok(tokens.clone());
         }
         // Where the question begins, a token may hold something of both.
-        let [one, other] = ["A", "9"].map(|question| {
-            self.text(header, question).and_then(|text| self.tokens(&text))
-        });
+        let [one, other] = ["A", "9"]
+            .map(|question| self.text(header, question).and_then(|text| self.tokens(&text)));
         let (one, other) = (one?, other?);
         let shared = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
         let tokens = one[..shared].to_vec();
@@ -223,9 +222,9 @@ fn told(error: Error) -> EngineError {
         Error::EmptyContinuation => {
             EngineError::Document("an answer has no tokens of its own".to_owned())
         }
-        Error::Merged => EngineError::Document(
-            "the tokens of prompt and answer cannot be told apart".to_owned(),
-        ),
+        Error::Merged => {
+            EngineError::Document("the tokens of prompt and answer cannot be told apart".to_owned())
+        }
         error @ (Error::TemplateRefuses { .. } | Error::TemplateFails { .. }) => {
             EngineError::Document(error.to_string())
         }

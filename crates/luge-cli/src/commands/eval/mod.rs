@@ -9,13 +9,11 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use luge::chat::ChatTemplate;
 use luge::{Session, SessionOptions, Together};
-use luge_eval::results::{Role, Times};
-use luge_eval::run::judges;
-use luge_eval::{Ended, Log, Results, Run, Setup, merge};
+use luge_eval::results::Times;
+use luge_eval::{Ended, Log, Record, Results, Run, Setup, merge};
 
 use super::{counted, session};
 use crate::failure::{Failure, INTERRUPTED};
@@ -57,14 +55,11 @@ fn evaluate(mut job: EvalJob) -> Result<ExitCode, Failure> {
     }
     let setup = setup::setup(&job, &session, &methods, template.as_ref())?;
     let folder = job.out.clone().unwrap_or_else(|| usual_folder(&setup));
-    let (mut log, mut records) =
-        Log::open(&folder.join(job.shard.file_name()), &setup, job.shard)?;
+    let (mut log, mut records) = Log::open(&folder.join(job.shard.file_name()), &setup, job.shard)?;
     for note in log.notes() {
         output::say(format_args!("{note}"));
     }
-
-    let judges = judges(&job.questions.tasks);
-    let mut watch = Watch::new(&setup, &judges, &run, &records, &folder);
+    let mut watch = Watch::new(&setup, &run, &records, &folder);
     let result = {
         let mut engine = engine(&mut session, &job, &methods, template);
         let done = records.clone();
@@ -85,13 +80,7 @@ fn evaluate(mut job: EvalJob) -> Result<ExitCode, Failure> {
             ));
             return Ok(ExitCode::from(INTERRUPTED));
         }
-        Err(Ended::Log(error)) => return Err(error.into()),
-        Err(Ended::Engine(error)) => {
-            return Err(match error.downcast::<luge::Error>() {
-                Ok(error) => (*error).into(),
-                Err(error) => Failure::Run(error.to_string()),
-            });
-        }
+        Err(ended) => return Err(failure(ended)),
     }
     log.finish()?;
     if !job.shard.is_whole() {
@@ -100,12 +89,13 @@ fn evaluate(mut job: EvalJob) -> Result<ExitCode, Failure> {
             job.shard,
             counted(records.len(), "document"),
             folder.join(job.shard.file_name()).display(),
-            quoted(&folder),
+            shlex::try_quote(&folder.to_string_lossy()).unwrap_or_default(),
         ));
         return Ok(ExitCode::SUCCESS);
     }
-    let results = Results::new(setup, command(), &judges, &records, times(&records));
-    report::write(&results, &judges, &records, &folder)?;
+    let times = times(&records);
+    let results = Results::new(setup, &records, times);
+    report::write(&results, &records, &folder)?;
     report::print(&results, &folder, job.format)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -120,26 +110,65 @@ fn engine<'a>(
     SessionEngine::new(session, &methods.decoders, job.options.clone(), template, model)
 }
 
+/// Why a run failed, for people.
+fn failure(ended: Ended) -> Failure {
+    match ended {
+        Ended::Interrupted => Failure::Interrupted,
+        Ended::Log(error) => error.into(),
+        Ended::Engine(error) => match error.downcast::<luge::Error>() {
+            Ok(error) => (*error).into(),
+            Err(error) => Failure::Run(error.to_string()),
+        },
+    }
+}
+
+/// The folder for a run that names none: by what it asks of which model, and by all that
+/// tells it from others.
+fn usual_folder(setup: &Setup) -> PathBuf {
+    let tasks: Vec<&str> = setup.tasks.iter().map(|task| task.name.as_str()).collect();
+    let model = Path::new(&setup.model.name);
+    let model = model.file_stem().unwrap_or(model.as_os_str()).to_string_lossy();
+    let names = format!("{}-{model}", tasks.join("+"));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    let names: String = names.chars().map(|c| if is_plain(c) { c } else { '_' }).take(80).collect();
+    Path::new("luge-eval").join(format!("{names}-{}", setup.short_hash()))
+}
+
+/// The command line without what makes it a part of a run, or puts it somewhere.
+fn command() -> String {
+    let mut words = Vec::new();
+    let mut args = std::env::args().skip(1);
+    while let Some(word) = args.next() {
+        match word.as_str() {
+            "--shard" | "--out" => drop(args.next()),
+            other if other.starts_with("--shard=") || other.starts_with("--out=") => {}
+            _ => words.push(word),
+        }
+    }
+    let quoted = shlex::try_join(words.iter().map(String::as_str));
+    format!("luge {}", quoted.unwrap_or_else(|_| words.join(" ")))
+}
+
+/// When a run was finished, and how long its documents took.
+fn times(records: &[Record]) -> Times {
+    Times {
+        finished: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
+        seconds: records.iter().map(|record| record.seconds).sum(),
+    }
+}
+
 /// `luge eval merge`.
 pub fn merge_parts(job: EvalMergeJob) -> Result<ExitCode, Failure> {
-    let start = Instant::now();
     let merged = merge(&job.paths)?;
     for note in &merged.notes {
         output::say(format_args!("{note}"));
     }
-    tracing::debug!(
-        "{} read in {:.1} s",
-        counted(merged.records.len(), "document"),
-        start.elapsed().as_secs_f64()
-    );
-    let judges = merged.judges();
     let times = times(&merged.records);
-    let results =
-        Results::new(merged.setup.clone(), merged.command.clone(), &judges, &merged.records, times);
+    let results = Results::new(merged.setup, &merged.records, times);
     std::fs::create_dir_all(&job.out).map_err(|error| {
         Failure::Run(format!("cannot make the folder '{}': {error}", job.out.display()))
     })?;
-    report::write(&results, &judges, &merged.records, &job.out)?;
+    report::write(&results, &merged.records, &job.out)?;
     report::print(&results, &job.out, job.format)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -131,6 +131,7 @@ pub fn setup(
         engine["min_p"] = json!(sampler.min_p);
     }
     Ok(Setup {
+        command: super::command(),
         luge: env!("CARGO_PKG_VERSION").to_owned(),
         model: model(&job.model.source.name(), session.model().path())?,
         methods: methods.setups.clone(),
@@ -157,6 +158,7 @@ fn task(planned: &Planned) -> TaskSetup {
         data_sha256: documents.sha256.clone(),
         rows: documents.rows.len(),
         limit: *limit,
+        judge: task.judge().clone(),
     }
 }
 

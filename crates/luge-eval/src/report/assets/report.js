@@ -37,10 +37,10 @@ const quietSize = (bytes) => (bytes ? `(${size(bytes)})` : "");
 
 // The command, with a button that puts it into the clipboard where a page may do so.
 function command() {
-  const text = el("code", {}, shown(results.command));
+  const text = el("code", {}, shown(results.setup.command));
   const copy = button("copy", { class: "report-button" }, async () => {
     try {
-      await navigator.clipboard.writeText(results.command);
+      await navigator.clipboard.writeText(results.setup.command);
       $("status").textContent = copy.textContent = "copied";
     } catch {
       getSelection().selectAllChildren(text);
