@@ -37,15 +37,20 @@ export function report(name) {
 const DATA = /(<script type="application\/json" id="data">)(.*?)(<\/script>)/s;
 export const dataOf = (html) => JSON.parse(html.match(DATA)[2]);
 
-// The page that luge writes, with other data.
-let template;
-export function pageOf(data) {
-  template ??= lens("The capital of British Columbia is", "-n", "2");
+// A page with other data.
+export function withData(html, data) {
   const json = JSON.stringify(data).replace(
     /[<>&]/g,
     (c) => `\\u00${c.charCodeAt(0).toString(16)}`,
   );
-  return template.replace(DATA, (_, start, __, end) => start + json + end);
+  return html.replace(DATA, (_, start, __, end) => start + json + end);
+}
+
+// The page that luge writes, with other data.
+let template;
+export function pageOf(data) {
+  template ??= lens("The capital of British Columbia is", "-n", "2");
+  return withData(template, data);
 }
 
 let browser;

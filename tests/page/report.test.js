@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { dataOf, opened, report, start, stop } from "./pages.js";
+import { dataOf, opened, report, start, stop, withData } from "./pages.js";
 
 before(start);
 after(stop);
@@ -232,6 +232,20 @@ on("layers open in the page, at an address of their own", "usual", {}, async (pa
   await drawing.getByRole("button", { name: "close" }).click();
   assert.equal(await page.locator(".lens-depth").count(), 0);
   assert.ok(page.url().endsWith(`#document=valley/${index}`));
+});
+
+test("layers that had no room are said to be elsewhere", async () => {
+  const html = report("usual");
+  const data = dataOf(html);
+  const document = data.tasks[0].documents.find(([, , , , , , layers]) => layers.length);
+  document[6][0][1] = null;
+  data.layers_left_out = 3;
+  const { page, done } = await opened(withData(html, data));
+  await card(page, document[0]).getByRole("link", { name: "layers" }).first().click();
+  await page.getByText("nor for those of 2 other answers: documents.jsonl has them").waitFor();
+  await page.getByRole("button", { name: "close" }).click();
+  assert.equal(await page.locator(".report-layers").count(), 0);
+  await done();
 });
 
 on("an address shows a document that was filtered away", "usual", {}, async (page, { tasks }) => {

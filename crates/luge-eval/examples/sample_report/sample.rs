@@ -329,16 +329,19 @@ fn written() -> Task {
                     "Each day there are {eggs} eggs.\nIn {days} days there are {eggs} × {days} = {number} eggs.\nThe answer is {number}."
                 )
             };
-            let changed = [0, 9, 4, 1][method];
             let answered = Answered {
                 text,
                 tokens: 34,
-                changed,
+                changed: 0,
                 finish_reason: if index == 5 { "length" } else { "stop" }.into(),
             };
             (answered, number)
         };
-        let answers: Vec<(Answered, usize)> = (0..METHODS.len()).map(&mut answer).collect();
+        let mut answers: Vec<(Answered, usize)> = (0..METHODS.len()).map(&mut answer).collect();
+        let greedy = answers[0].0.text.clone();
+        for (answer, _) in &mut answers {
+            answer.changed = if answer.text == greedy { 0 } else { 9 };
+        }
         let shown: Vec<Shown> = answers
             .iter()
             .map(|&(_, number)| Shown {
