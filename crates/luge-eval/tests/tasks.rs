@@ -139,6 +139,7 @@ fn an_answer_names_one_of_the_choices() {
 {"q":"labels","choices":{"text":["x","y"],"label":["A"]},"answer":"A"}
 {"q":"object","choices":{"x":"y"},"answer":"A"}
 {"q":["a","b"],"choices":["x","y"],"answer":"A"}
+{"q":"gap","choices":["x"," ","y"],"answer":2}
 "#;
     assert_eq!(
         shown(&documents(MARKED, "t.jsonl", lines).unwrap()),
@@ -158,8 +159,23 @@ fn an_answer_names_one_of_the_choices() {
          t.jsonl, row 14 (line 14) has 2 choices and 1 labels\n\
          t.jsonl, row 15 (line 15) the column choices is an object: name what is wanted of it, \
          behind a dot\n\
-         t.jsonl, row 16 (line 16) the column q has 2 values instead of one\n"
+         t.jsonl, row 16 (line 16) the column q has 2 values instead of one\n\
+         t.jsonl, row 17 (line 17) has an empty answer among its choices\n"
     );
+}
+
+#[test]
+fn columns_that_are_wanted_together_are_all_wanted() {
+    let task = CHOICE
+        .replace("{ column = \"wrong\", split = \";\" }", "{ columns = [\"wrong\", \"wrong 2\"] }");
+    let csv = "q,right,wrong,wrong 2,best\nQ1,a,b,c,\nQ2,a,b, ,\n";
+    assert_eq!(
+        shown(&documents(&task, "t.csv", csv).unwrap()),
+        "1 [-] \"Q1\": ++\" a\" -\" b\" -\" c\"\n\
+         t.csv, row 2 (line 3) the column wrong 2 is empty\n"
+    );
+    let error = documents(&task, "t.csv", "q,right,wrong,best\nQ,a,b,\n").unwrap_err();
+    assert!(error.contains("it has no column wrong, wrong 2, which"), "{error}");
 }
 
 #[test]
@@ -272,7 +288,7 @@ fn a_definition_is_checked_completely() {
             CHOICE,
             "[judge]",
             "[prompt]\nquestion = \"{queston}\"\n[judge]",
-            "the question of [prompt] has {queston}, and there is {question} only",
+            ", line 12, is not right: the question of [prompt] has {queston}, and there is {question} only",
         ),
         (CHOICE, "[judge]", "[prompt]\nquestion = \"Q:\"\n[judge]", "lacks {question}"),
         (
@@ -342,6 +358,30 @@ fn every_built_in_task_is_right() {
             .starts_with("there is no task 'truthfullqa', did you mean 'truthfulqa-mc': there are"),
         "{error}"
     );
+}
+
+#[test]
+fn the_manual_has_every_task_and_its_examples_are_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tasks.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for task in Task::all().unwrap() {
+        assert!(text.contains(&format!("| `{}` | ", task.name)), "{}", task.name);
+    }
+    let blocks: Vec<&str> =
+        text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in &blocks {
+        Task::parse(block, "tasks.md").unwrap();
+    }
+    let rivers = Task::parse(blocks[0], "tasks.md").unwrap();
+    let csv = b"question,continent,rivers,wrong 1,wrong 2\n\
+                On which river does Budapest lie?,Europe,The Danube,The Rhine,The Volga\n";
+    let data = DataFile::from_bytes(Path::new("rivers.csv"), csv.to_vec()).unwrap();
+    let documents = rivers.documents_of(&data, false).unwrap();
+    let document = documents.rows[0].as_ref().unwrap();
+    let shown = rivers.header(None).text() + &document.question;
+    assert!(text.contains(&format!("```text\n{shown}\n```")), "{shown}");
+    assert!(line(document).contains("++\" The Danube.\""));
 }
 
 #[test]
@@ -513,15 +553,26 @@ fn the_published_files_are_read_as_the_public_scripts_do() {
     }
     if let Some(path) = published("news_factor.csv") {
         let task = Task::builtin("factor-news").unwrap();
+        // How many questions end in a blank, in a line break, and how many continuations
+        // begin with a blank.
         let ends = |reference: bool| {
             let documents = task.documents(&path, reference).unwrap();
-            let blanks = documents
-                .rows
-                .iter()
-                .flatten()
-                .filter(|row| row.question.ends_with(char::is_whitespace));
-            blanks.count()
+            let count = |of: fn(&Document) -> bool| {
+                documents.rows.iter().flatten().filter(|row| of(row)).count()
+            };
+            let begins = |row: &Document| match &row.ask {
+                Ask::Choice(candidates) => {
+                    candidates.iter().all(|c| c.continuation.starts_with(' '))
+                }
+                Ask::Answer(_) => false,
+            };
+            (
+                count(|row| row.question.ends_with(' ')),
+                count(|row| row.question.ends_with('\n')),
+                count(begins),
+            )
         };
-        assert_eq!((ends(false), ends(true)), (0, 1036));
+        assert_eq!(ends(false), (0, 906, 130));
+        assert_eq!(ends(true), (130, 906, 1036));
     }
 }

@@ -24,8 +24,8 @@ enum Trim {
     /// White space at both ends.
     #[default]
     Both,
-    /// White space at the end.
-    End,
+    /// Blanks at the end, but no line breaks.
+    Blanks,
     /// Nothing.
     None,
 }
@@ -165,7 +165,12 @@ impl Field {
     pub(super) fn texts(&self, row: &Map<String, Value>) -> Result<Vec<String>, Missing> {
         let mut texts = Vec::new();
         for column in &self.columns {
-            let Some(value) = look_up(row, column) else { continue };
+            let value = look_up(row, column);
+            let is_blank = value.is_none_or(|v| v.as_str().is_some_and(|t| t.trim().is_empty()));
+            if self.all && is_blank {
+                return Err(Missing::Wrong(format!("the column {column} is empty")));
+            }
+            let Some(value) = value else { continue };
             self.add(value, &mut texts)
                 .map_err(|what| Missing::Wrong(format!("the column {column} {what}")))?;
             if !self.all {
@@ -173,6 +178,21 @@ impl Field {
             }
         }
         if texts.is_empty() { Err(Missing::None) } else { Ok(texts) }
+    }
+
+    /// Whether one of its texts in a row is empty, but for the last of a split one.
+    pub(super) fn has_gap(&self, row: &Map<String, Value>) -> bool {
+        let is_empty = |text: &str| text.trim().is_empty();
+        match (self.value(row), &self.split) {
+            (Some(Value::Array(values)), _) => {
+                values.iter().any(|value| value.is_null() || value.as_str().is_some_and(is_empty))
+            }
+            (Some(Value::String(text)), Some(separator)) => {
+                let text = text.trim().strip_suffix(separator.as_str()).unwrap_or(text);
+                text.split(separator.as_str()).any(is_empty)
+            }
+            _ => false,
+        }
     }
 
     /// Its one text in a row.
@@ -228,7 +248,7 @@ impl Field {
         }
         let mut text = match self.trim {
             Trim::Both => text.trim(),
-            Trim::End => text.trim_end(),
+            Trim::Blanks => text.trim_end_matches(' '),
             Trim::None => text,
         }
         .to_owned();
