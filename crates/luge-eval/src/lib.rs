@@ -30,4 +30,4 @@ pub use error::Error;
 pub use judge::{Compare, Extract, Judge, Metric, Norm, Reference};
 pub use record::{Answered, Cost, Layers, Outcome, Record, Scored, Sums};
 pub use results::Results;
-pub use task::Task;
+pub use task::{Kind, Source, Task};

@@ -171,7 +171,7 @@ impl Field {
                 return Err(Missing::Wrong(format!("the column {column} is empty")));
             }
             let Some(value) = value else { continue };
-            self.add(value, &mut texts)
+            self.add(value, true, &mut texts)
                 .map_err(|what| Missing::Wrong(format!("the column {column} {what}")))?;
             if !self.all {
                 break;
@@ -208,19 +208,19 @@ impl Field {
         }
     }
 
-    /// Adds the texts of a value.
-    fn add(&self, value: &Value, texts: &mut Vec<String>) -> Result<(), String> {
+    /// Adds the texts of a value. A list has them apart already.
+    fn add(&self, value: &Value, is_cell: bool, texts: &mut Vec<String>) -> Result<(), String> {
         match value {
             Value::Null => {}
             Value::Bool(true) => texts.push("yes".to_owned()),
             Value::Bool(false) => texts.push("no".to_owned()),
             Value::Number(number) => texts.push(number.to_string()),
-            Value::String(text) if self.json => {
+            Value::String(text) if self.json && is_cell => {
                 let value =
                     serde_json::from_str(text).map_err(|error| format!("is no JSON ({error})"))?;
-                Field { json: false, ..self.clone() }.add(&value, texts)?;
+                self.add(&value, false, texts)?;
             }
-            Value::String(text) => match &self.split {
+            Value::String(text) => match self.split.as_ref().filter(|_| is_cell) {
                 Some(separator) => {
                     texts.extend(text.split(separator.as_str()).filter_map(|t| self.tidy(t)));
                 }
@@ -231,7 +231,7 @@ impl Field {
                     if matches!(value, Value::Array(_)) {
                         return Err("is a list of lists, not of answers".to_owned());
                     }
-                    self.add(value, texts)?;
+                    self.add(value, false, texts)?;
                 }
             }
             Value::Object(_) => {
