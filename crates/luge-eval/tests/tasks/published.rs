@@ -77,6 +77,8 @@ fn the_published_files_are_read_as_the_public_scripts_do() {
     if let Some(path) = published("TruthfulQA.csv") {
         let documents = Task::builtin("truthfulqa-mc").unwrap().documents(&path, true).unwrap();
         assert_eq!(documents.rows.iter().flatten().count(), 817);
+        let padded = documents.rows.iter().flatten().filter(|row| row.question.contains(" \nA:"));
+        assert_eq!(padded.count(), 1);
     }
     if let Some(path) = published("news_factor.csv") {
         let task = Task::builtin("factor-news").unwrap();
