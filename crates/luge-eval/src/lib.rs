@@ -37,4 +37,4 @@ pub use log::{Log, Merged, Shard, merge};
 pub use record::{Answered, Cost, Layers, Outcome, Record, Scored, Sums};
 pub use results::{Results, Setup};
 pub use run::{Ended, Planned, Run};
-pub use task::Task;
+pub use task::{Kind, Source, Task};

@@ -20,15 +20,18 @@ pub(super) fn columns(bytes: &Bytes) -> Result<Vec<String>, String> {
 }
 
 pub(super) fn rows(bytes: &Bytes, next: Next<'_>) -> Result<(), String> {
-    guarded(|| {
-        let reader = SerializedFileReader::new(bytes.clone())?;
-        for row in reader.get_row_iter(None)? {
-            let columns = row?.into_columns().into_iter();
-            let row = columns.map(|(name, field)| (name, value(&field))).collect();
-            next(None, Ok(row));
-        }
-        Ok(())
-    })
+    let reader = guarded(|| SerializedFileReader::new(bytes.clone()))?;
+    let mut rows = guarded(|| reader.get_row_iter(None))?;
+    let mut read = || {
+        guarded(|| {
+            let row = rows.next().transpose()?;
+            Ok(row.map(|row| object(row.get_column_iter())))
+        })
+    };
+    while let Some(row) = read()? {
+        next(None, Ok(row));
+    }
+    Ok(())
 }
 
 /// Runs what reads the file. The reader checks much, but not all that it takes from a file:

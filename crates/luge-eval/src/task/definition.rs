@@ -75,6 +75,8 @@ pub(super) struct Prompt {
     pub(super) question: Template,
     pub(super) answer: Template,
     pub(super) separator: String,
+    /// Whether a blank in front of an answer stays behind a line break.
+    blank_after_break: bool,
     pub(super) shots: Vec<BTreeMap<String, String>>,
 }
 
@@ -86,6 +88,7 @@ impl Default for Prompt {
             question: template("{question}"),
             answer: template(" {answer}"),
             separator: "\n\n".to_owned(),
+            blank_after_break: true,
             shots: Vec::new(),
         }
     }
@@ -105,6 +108,7 @@ pub(super) struct GenerateKeys {
 struct Reference {
     #[serde(default)]
     fields: ReferenceFields,
+    blank_after_break: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -183,7 +187,7 @@ impl Definition {
         } else {
             let lists = (fields.right.is_some(), fields.wrong.is_some());
             let marked = (fields.choices.is_some(), fields.answer.is_some());
-            let whole = [lists, marked].iter().any(|pair| *pair == (true, true));
+            let whole = [lists, marked].contains(&(true, true));
             let half = [lists, marked].iter().any(|(a, b)| a != b);
             if !whole || half {
                 let what = "kind = \"choice\" wants the fields right and wrong, or choices and \
@@ -228,17 +232,20 @@ impl Definition {
         }
         for name in prompt.question.fields() {
             if name != "question" && !more.contains(&name) {
-                return Err(("question", unknown(name, "question", "question", &more)));
+                return Err(("[prompt] question", unknown(name, "question", &more)));
             }
         }
         for name in prompt.answer.fields() {
             if name != "answer" {
-                return Err(("answer", unknown(name, "answer", "answer", &[])));
+                return Err(("[prompt] answer", unknown(name, "answer", &[])));
             }
         }
-        for (key, template) in [("question", &prompt.question), ("answer", &prompt.answer)] {
+        for (place, key, template) in [
+            ("[prompt] question", "question", &prompt.question),
+            ("[prompt] answer", "answer", &prompt.answer),
+        ] {
             if !template.fields().any(|name| name == key) {
-                return Err((key, format!("the {key} of [prompt] lacks {{{key}}}")));
+                return Err((place, format!("the {key} of [prompt] lacks {{{key}}}")));
             }
         }
         let wanted: BTreeSet<&str> = ["question", "answer"].into_iter().chain(more).collect();
@@ -308,6 +315,12 @@ impl Definition {
         Ok(())
     }
 
+    /// Whether a blank in front of an answer stays behind a line break.
+    pub(super) fn blank_after_break(&self, reference: bool) -> bool {
+        let other = self.reference.blank_after_break.filter(|_| reference);
+        other.unwrap_or(self.prompt.blank_after_break)
+    }
+
     /// The columns as the public scripts read them, or as they should be.
     pub(super) fn fields(&self, reference: bool) -> Fields {
         let mut fields = self.fields.clone();
@@ -324,9 +337,21 @@ impl Definition {
     }
 }
 
-fn unknown(name: &str, key: &str, own: &str, more: &[&str]) -> String {
+impl Prompt {
+    /// An answer behind its question.
+    pub(super) fn continuation(&self, question: &str, answer: &str, blank: bool) -> String {
+        let text = self.answer.render(&BTreeMap::from([("answer", answer)]));
+        match text.strip_prefix(' ') {
+            Some(rest) if !blank && question.ends_with('\n') => rest.to_owned(),
+            _ => text,
+        }
+    }
+}
+
+/// A place for a field that there is not.
+fn unknown(name: &str, key: &str, more: &[&str]) -> String {
     let known: Vec<String> =
-        std::iter::once(&own).chain(more).map(|name| format!("{{{name}}}")).collect();
+        std::iter::once(&key).chain(more).map(|name| format!("{{{name}}}")).collect();
     format!("the {key} of [prompt] has {{{name}}}, and there is {} only", known.join(", "))
 }
 
@@ -335,11 +360,20 @@ fn line_at(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count()
 }
 
-/// The first line that begins with a key or a table's head.
+/// The first line that begins with a key or a table's head, or with a key behind a table's
+/// head: `[prompt] question`.
 fn line_of(text: &str, key: &str) -> Option<usize> {
+    let (head, key) = match key.split_once("] ") {
+        Some((_, name)) => (key.strip_suffix(name).map(str::trim_end), name),
+        None => (None, key),
+    };
     let is_it = |line: &str| {
         let rest = line.trim_start().strip_prefix(key);
         rest.is_some_and(|rest| key.starts_with('[') || rest.trim_start().starts_with('='))
     };
-    text.lines().position(is_it).map(|index| index + 1)
+    let mut lines = text.lines().enumerate();
+    if let Some(head) = head {
+        lines.find(|(_, line)| line.trim() == head)?;
+    }
+    lines.find(|(_, line)| is_it(line)).map(|(index, _)| index + 1)
 }

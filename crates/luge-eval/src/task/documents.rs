@@ -107,9 +107,12 @@ impl Reader<'_> {
         }
         let texts: BTreeMap<&str, &str> =
             texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let question = self.task.definition.prompt.question.render(&texts);
         let ask = match self.answers {
-            Answers::Lists { right, wrong } => self.lists(columns, right, wrong)?,
-            Answers::Marked { choices, answer } => self.marked(columns, choices, answer)?,
+            Answers::Lists { right, wrong } => self.lists(columns, &question, right, wrong)?,
+            Answers::Marked { choices, answer } => {
+                self.marked(columns, &question, choices, answer)?
+            }
             Answers::Written(answer) => {
                 let mut all = Vec::new();
                 for text in answer.texts(columns).map_err(|why| why.text(answer, columns))? {
@@ -125,13 +128,19 @@ impl Reader<'_> {
             index: row.index,
             id: id.unwrap_or_else(|| (row.index + 1).to_string()),
             category: optional(&self.fields.category)?,
-            question: self.task.definition.prompt.question.render(&texts),
+            question,
             ask,
         })
     }
 
     /// The right answers and the wrong ones, the best in front where it is not among them.
-    fn lists(&self, row: &Map<String, Value>, right: &Field, wrong: &Field) -> Result<Ask, String> {
+    fn lists(
+        &self,
+        row: &Map<String, Value>,
+        question: &str,
+        right: &Field,
+        wrong: &Field,
+    ) -> Result<Ask, String> {
         let texts = |field: &Field| match field.texts(row) {
             Ok(texts) => Ok(texts),
             Err(Missing::None) => Ok(Vec::new()),
@@ -167,7 +176,7 @@ impl Reader<'_> {
         let right_count = right_texts.len();
         let all = right_texts.into_iter().chain(wrong_texts).enumerate();
         let candidate = |(number, text): (usize, String)| {
-            self.candidate(text, number < right_count, number == best.unwrap_or(0))
+            self.candidate(question, text, number < right_count, number == best.unwrap_or(0))
         };
         Ok(Ask::Choice(all.map(candidate).collect()))
     }
@@ -176,10 +185,15 @@ impl Reader<'_> {
     fn marked(
         &self,
         row: &Map<String, Value>,
+        question: &str,
         choices: &Field,
         answer: &Field,
     ) -> Result<Ask, String> {
         let texts = choices.texts(row).map_err(|why| why.text(choices, row))?;
+        // It would be left out, and those behind it had other numbers.
+        if choices.has_gap(row) {
+            return Err("has an empty answer among its choices".to_owned());
+        }
         let labels = match &self.fields.labels {
             Some(labels) => match labels.texts(row) {
                 Ok(labels) if labels.len() != texts.len() => {
@@ -212,14 +226,15 @@ impl Reader<'_> {
             return Err(format!("has '{}' as a right and as a wrong answer", texts[number]));
         }
         let candidate = |(number, text): (usize, String)| {
-            self.candidate(text, right.contains(&number), right.first() == Some(&number))
+            self.candidate(question, text, right.contains(&number), right.first() == Some(&number))
         };
         Ok(Ask::Choice(texts.into_iter().enumerate().map(candidate).collect()))
     }
 
-    fn candidate(&self, text: String, right: bool, best: bool) -> Candidate {
-        let fields = BTreeMap::from([("answer", text.as_str())]);
-        let continuation = self.task.definition.prompt.answer.render(&fields);
+    fn candidate(&self, question: &str, text: String, right: bool, best: bool) -> Candidate {
+        let definition = &self.task.definition;
+        let blank = definition.blank_after_break(self.reference);
+        let continuation = definition.prompt.continuation(question, &text, blank);
         Candidate { continuation, text, right, best }
     }
 }

@@ -24,8 +24,8 @@ enum Trim {
     /// White space at both ends.
     #[default]
     Both,
-    /// White space at the end.
-    End,
+    /// Blanks at the end, but no line breaks.
+    Blanks,
     /// Nothing.
     None,
 }
@@ -165,14 +165,34 @@ impl Field {
     pub(super) fn texts(&self, row: &Map<String, Value>) -> Result<Vec<String>, Missing> {
         let mut texts = Vec::new();
         for column in &self.columns {
-            let Some(value) = look_up(row, column) else { continue };
-            self.add(value, &mut texts)
+            let value = look_up(row, column);
+            let is_blank = value.is_none_or(|v| v.as_str().is_some_and(|t| t.trim().is_empty()));
+            if self.all && is_blank {
+                return Err(Missing::Wrong(format!("the column {column} is empty")));
+            }
+            let Some(value) = value else { continue };
+            self.add(value, true, &mut texts)
                 .map_err(|what| Missing::Wrong(format!("the column {column} {what}")))?;
             if !self.all {
                 break;
             }
         }
         if texts.is_empty() { Err(Missing::None) } else { Ok(texts) }
+    }
+
+    /// Whether one of its texts in a row is empty, but for the last of a split one.
+    pub(super) fn has_gap(&self, row: &Map<String, Value>) -> bool {
+        let is_empty = |text: &str| text.trim().is_empty();
+        match (self.value(row), &self.split) {
+            (Some(Value::Array(values)), _) => {
+                values.iter().any(|value| value.is_null() || value.as_str().is_some_and(is_empty))
+            }
+            (Some(Value::String(text)), Some(separator)) => {
+                let text = text.trim().strip_suffix(separator.as_str()).unwrap_or(text);
+                text.split(separator.as_str()).any(is_empty)
+            }
+            _ => false,
+        }
     }
 
     /// Its one text in a row.
@@ -188,19 +208,19 @@ impl Field {
         }
     }
 
-    /// Adds the texts of a value.
-    fn add(&self, value: &Value, texts: &mut Vec<String>) -> Result<(), String> {
+    /// Adds the texts of a value. A list has them apart already.
+    fn add(&self, value: &Value, is_cell: bool, texts: &mut Vec<String>) -> Result<(), String> {
         match value {
             Value::Null => {}
             Value::Bool(true) => texts.push("yes".to_owned()),
             Value::Bool(false) => texts.push("no".to_owned()),
             Value::Number(number) => texts.push(number.to_string()),
-            Value::String(text) if self.json => {
+            Value::String(text) if self.json && is_cell => {
                 let value =
                     serde_json::from_str(text).map_err(|error| format!("is no JSON ({error})"))?;
-                Field { json: false, ..self.clone() }.add(&value, texts)?;
+                self.add(&value, false, texts)?;
             }
-            Value::String(text) => match &self.split {
+            Value::String(text) => match self.split.as_ref().filter(|_| is_cell) {
                 Some(separator) => {
                     texts.extend(text.split(separator.as_str()).filter_map(|t| self.tidy(t)));
                 }
@@ -211,7 +231,7 @@ impl Field {
                     if matches!(value, Value::Array(_)) {
                         return Err("is a list of lists, not of answers".to_owned());
                     }
-                    self.add(value, texts)?;
+                    self.add(value, false, texts)?;
                 }
             }
             Value::Object(_) => {
@@ -228,7 +248,7 @@ impl Field {
         }
         let mut text = match self.trim {
             Trim::Both => text.trim(),
-            Trim::End => text.trim_end(),
+            Trim::Blanks => text.trim_end_matches(' '),
             Trim::None => text,
         }
         .to_owned();

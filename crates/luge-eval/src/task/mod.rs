@@ -213,12 +213,13 @@ impl Task {
             return Header { description: primer.to_owned(), ..Header::default() };
         }
         let prompt = &self.definition.prompt;
+        let blank = self.definition.blank_after_break(false);
         let shot = |shot: &BTreeMap<String, String>| {
             let fields = shot.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
-            Shot {
-                question: prompt.question.render(&fields),
-                answer: prompt.answer.render(&fields),
-            }
+            let question = prompt.question.render(&fields);
+            let answer = shot.get("answer").map_or("", String::as_str);
+            let answer = prompt.continuation(&question, answer, blank);
+            Shot { question, answer }
         };
         Header {
             description: prompt.description.clone(),
