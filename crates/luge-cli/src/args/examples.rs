@@ -104,6 +104,36 @@ const EXAMPLES: &[Example] = &[
         ],
     },
     Example {
+        command: "eval",
+        about: "Asks the questions of a benchmark, or your own, under several methods at once, and \
+                says how often each was right, how sure that is, and what changed beside greedy. \
+                Methods share the model's work, so that three cost little more than the dearest. \
+                What is done is in a log: after Ctrl-C, or a crash, the same command goes on. A \
+                folder gets the report, as a page, as Markdown and as JSON.",
+        lines: &[
+            ("The built-in model on its own questions", "luge eval atlas"),
+            (
+                "A model of yours on the first hundred questions of a benchmark",
+                "luge eval truthfulqa-mc -m model.gguf --data TruthfulQA.csv --limit 100",
+            ),
+            (
+                "Two settings of SLED on questions of your own",
+                "luge eval mine.jsonl --methods 'sled(evolution-rate=1),sled(evolution-rate=3)'",
+            ),
+            ("What would it take?", "luge eval gsm8k -m model.gguf --data test.jsonl --dry-run"),
+        ],
+    },
+    Example {
+        command: "eval-merge",
+        about: "Reads the logs of all parts, checks that they are of one run and that no document \
+                is missing, and writes the report that a single run would have written. Also \
+                makes the report of a single run again. It is written as two words.",
+        lines: &[
+            ("The parts are in one folder", "luge eval merge results"),
+            ("They are in several", "luge eval merge node1 node2 --out results"),
+        ],
+    },
+    Example {
         command: "pull",
         about: "Models come from Hugging Face, into the cache that its own tools share. What was \
                 interrupted goes on where it ended, and what came is checked.",

@@ -41,7 +41,7 @@ const ATLAS: &str = "atlas";
 const OTHER_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, output::LOG_VARIABLE, "LUGE_EXIT_KERNEL"];
 
 /// Flags about one call, which no setting stands for.
-const ONE_CALL: [&str; 17] = [
+const ONE_CALL: [&str; 23] = [
     "config",
     "no-config",
     "prompt",
@@ -59,10 +59,16 @@ const ONE_CALL: [&str; 17] = [
     "yes",
     "template",
     "metadata",
+    "list",
+    "dry-run",
+    "data",
+    "primer",
+    "out",
+    "shard",
 ];
 
 /// Commands about `luge` itself, whose flags are no settings.
-const TOOLS: [&str; 3] = ["config", "completions", "man"];
+const TOOLS: [&str; 4] = ["config", "completions", "man", "eval-merge"];
 
 static ALIASES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
