@@ -23,7 +23,7 @@ use super::{ContextArgs, Format, MethodParams, ModelArgs, SamplingArgs};
 pub struct EvalArgs {
     /// What to ask: tasks that are built in (--list), definitions of your own (.toml), or
     /// files of questions (.jsonl, .csv, .json, .parquet)
-    #[arg(value_name = "TASK", required_unless_present = "list")]
+    #[arg(value_name = "TASK")]
     pub tasks: Vec<String>,
 
     /// Show the tasks that are built in
@@ -77,12 +77,12 @@ pub struct EvalArgs {
 #[command(next_help_heading = "Questions")]
 pub struct QuestionArgs {
     /// File of a task's data, or a folder that has it under its published name; with
-    /// several tasks NAME=PATH for each [default: from Hugging Face, where it is published
-    /// there]
+    /// several tasks a folder, or NAME=PATH for each [default: from Hugging Face, where it
+    /// is published there]
     #[arg(long, value_name = "PATH")]
     pub data: Vec<String>,
     /// Ask the first N rows of each task alone
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
     pub limit: Option<u64>,
     /// Text file to put in front of every question, in place of the task's own examples
     #[arg(long, value_name = "FILE")]

@@ -73,9 +73,7 @@ fn table(results: &Results, task: &TaskResults) -> Table {
         body.extend(task.metrics.iter().flat_map(rows));
         notes.extend(task.metrics.first().and_then(readings));
     }
-    if !task.problems.is_empty() {
-        notes.push(format!("{}; they are in no number.", could_not_be_asked(task.problems.len())));
-    }
+    notes.extend(problems(task));
     notes.extend(sharing(task));
     Table {
         title: format!(
@@ -152,7 +150,14 @@ fn sharing(task: &TaskResults) -> Option<String> {
         thousands(cost.tokens),
         instead(cost.tokens, cost.tokens_alone)
     );
-    if cost.exits_alone > 0 {
+    if cost.exits > cost.exits_alone {
+        // Alone, a method skips positions where no exit can change its token.
+        sentence += &format!(
+            ", and {} exits were computed where {} would have been",
+            thousands(cost.exits),
+            thousands(cost.exits_alone)
+        );
+    } else if cost.exits_alone > 0 {
         sentence += &format!(
             ", and {} exits were computed {}",
             thousands(cost.exits),
@@ -160,6 +165,22 @@ fn sharing(task: &TaskResults) -> Option<String> {
         );
     }
     Some(sentence + ".")
+}
+
+/// The rows that could not be asked, with the first few in full.
+fn problems(task: &TaskResults) -> Vec<String> {
+    const NAMED: usize = 3;
+    let rows = task.problems.len();
+    if rows == 0 {
+        return Vec::new();
+    }
+    let named = task.problems.iter().take(NAMED);
+    let named = named.map(|problem| format!("  {}: {}", problem.place, problem.what));
+    let others = rows.saturating_sub(NAMED);
+    let others = (others > 0).then(|| format!("  and {others} more, in report.md"));
+    let are = if rows == 1 { "it is" } else { "they are" };
+    let first = format!("{}; {are} in no number:", could_not_be_asked(rows));
+    [first].into_iter().chain(named).chain(others).collect()
 }
 
 fn could_not_be_asked(rows: usize) -> String {

@@ -97,7 +97,7 @@ fn evaluate(mut job: EvalJob) -> Result<ExitCode, Failure> {
     let results = Results::new(setup, &records, times);
     report::write(&results, &records, &folder)?;
     report::print(&results, &folder, job.format)?;
-    Ok(ExitCode::SUCCESS)
+    report::checked(&results, &folder)
 }
 
 fn engine<'a>(
@@ -165,10 +165,9 @@ pub fn merge_parts(job: EvalMergeJob) -> Result<ExitCode, Failure> {
     }
     let times = times(&merged.records);
     let results = Results::new(merged.setup, &merged.records, times);
-    std::fs::create_dir_all(&job.out).map_err(|error| {
-        Failure::Run(format!("cannot make the folder '{}': {error}", job.out.display()))
-    })?;
+    std::fs::create_dir_all(&job.out)
+        .map_err(|source| luge_eval::Error::Folder { path: job.out.clone(), source })?;
     report::write(&results, &merged.records, &job.out)?;
     report::print(&results, &job.out, job.format)?;
-    Ok(ExitCode::SUCCESS)
+    report::checked(&results, &job.out)
 }
