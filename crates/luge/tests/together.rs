@@ -241,7 +241,10 @@ fn texts_do_not_depend_on_what_came_before() {
         if name.ends_with("atlas") {
             // In between, a prompt that does not begin with the header.
             let (tokens, header) = (costs[0].0, HEADER.len() as u64);
-            assert_eq!([costs[0], costs[3], costs[4]], [(tokens, header), (tokens, header), (tokens, 0)]);
+            assert_eq!(
+                [costs[0], costs[3], costs[4]],
+                [(tokens, header), (tokens, header), (tokens, 0)]
+            );
         }
     }
 }

@@ -91,7 +91,9 @@ pub fn print(
     }
     progress.finish_and_clear();
     if let Some(problem) = problem.filter(|_| object.asked == 0) {
-        return Err(Failure::Run(format!("none of the rows that were tried can be asked ({problem})")));
+        return Err(Failure::Run(format!(
+            "none of the rows that were tried can be asked ({problem})"
+        )));
     }
     object.memory_bytes = peak.bytes();
     if job.format == Format::Json {

@@ -80,9 +80,8 @@ pub fn print(format: Format) -> Result<ExitCode, Failure> {
     writeln!(out, "{}", table.trim_fmt())?;
     writeln!(
         out,
-        "\n{ASIDE}Data from Hugging Face are fetched, after a question; those from a file take \
-         --data.\nA task may also be a file of questions, or a definition of your own \
-         (docs/tasks.md).{ASIDE:#}"
+        "\n{ASIDE}Data from Hugging Face are fetched, once you agree; a file is named with --data.\n\
+         A task may also be a file of questions, or a definition (docs/tasks.md).{ASIDE:#}"
     )?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)

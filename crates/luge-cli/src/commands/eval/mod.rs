@@ -134,15 +134,20 @@ fn usual_folder(setup: &Setup) -> PathBuf {
     Path::new("luge-eval").join(format!("{names}-{}", setup.short_hash()))
 }
 
-/// The command line without what makes it a part of a run, or puts it somewhere.
+/// The command line without what makes it a part of a run, puts it somewhere, or only
+/// changes what is shown: so that parts and a whole have the same.
 fn command() -> String {
+    const WITH_VALUE: [&str; 4] = ["--shard", "--out", "--format", "--color"];
+    const ALONE: [&str; 7] = ["-q", "--quiet", "-v", "-vv", "--verbose", "-y", "--yes"];
     let mut words = Vec::new();
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = args.next() {
-        match word.as_str() {
-            "--shard" | "--out" => drop(args.next()),
-            other if other.starts_with("--shard=") || other.starts_with("--out=") => {}
-            _ => words.push(word),
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        match WITH_VALUE.contains(&name) {
+            true if name == word => drop(args.next()),
+            true => {}
+            false if ALONE.contains(&name) => {}
+            false => words.push(word),
         }
     }
     let quoted = shlex::try_join(words.iter().map(String::as_str));

