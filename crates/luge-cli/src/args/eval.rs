@@ -16,6 +16,8 @@ use super::{ContextArgs, Format, MethodParams, ModelArgs, SamplingArgs};
     mut_arg("seed", |arg| arg
         .default_value("0")
         .help("Seed of the bootstrap, and of sampling where --temp asks for it; -1 for a random one")),
+    mut_arg("yes", |arg| arg
+        .help("Download a model or data that are not on this machine without asking")),
     mut_arg("stop", |arg| arg
         .help("End a written answer in front of this, in place of what its task says; may be \
                repeated")),
