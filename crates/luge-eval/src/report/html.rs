@@ -427,7 +427,7 @@ mod tests {
     fn texts_arrive_as_they_are() {
         let page = page(HOSTILE);
         let read: Value = serde_json::from_str(data(&page, "data")).unwrap();
-        assert_eq!(read["results"]["command"], HOSTILE);
+        assert_eq!(read["results"]["setup"]["command"], HOSTILE);
         assert_eq!(read["results"]["tasks"][0]["problems"][0]["what"], HOSTILE);
         let document = &read["tasks"][0]["documents"][0];
         assert_eq!([&document[1], &document[3]], [HOSTILE, HOSTILE]);

@@ -158,7 +158,7 @@ fn command() -> String {
 fn times(records: &[Record]) -> Times {
     Times {
         finished: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
-        seconds: records.iter().map(|record| record.seconds).sum(),
+        seconds: (records.iter().map(|record| record.seconds).sum::<f64>() * 1e3).round() / 1e3,
     }
 }
 
