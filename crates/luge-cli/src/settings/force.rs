@@ -128,6 +128,25 @@ impl Force {
         })
     }
 
+    /// What the environment and the file have put in force, as a command line would have
+    /// it.
+    pub fn flags(&self, command: &Command) -> Vec<String> {
+        let mut flags = Vec::new();
+        // The settings are in the order of the flags.
+        for (setting, arg) in self.settings.iter().zip(args(command, &self.command)) {
+            let is_given = matches!(setting.origin, Origin::Flag | Origin::Default);
+            match arg.get_action() {
+                _ if is_given || setting.is_off => {}
+                ArgAction::SetTrue | ArgAction::Count => flags.push(format!("--{}", setting.name)),
+                _ => {
+                    let name = &setting.name;
+                    flags.extend(setting.values.iter().map(|value| format!("--{name}={value}")));
+                }
+            }
+        }
+        flags
+    }
+
     /// The values in force for a flag; none where the command does not have it.
     pub fn values(&self, name: &str) -> &[String] {
         let setting = self.settings.iter().find(|setting| setting.name == name);

@@ -70,6 +70,14 @@ const ONE_CALL: [&str; 23] = [
 /// Commands about `luge` itself, whose flags are no settings.
 const TOOLS: [&str; 4] = ["config", "completions", "man", "eval-merge"];
 
+static FLAGS: OnceLock<Vec<String>> = OnceLock::new();
+
+/// What the environment and the configuration file have put in force for the command, as
+/// its command line would have it.
+pub fn as_flags() -> &'static [String] {
+    FLAGS.get().map_or(&[], Vec::as_slice)
+}
+
 static ALIASES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
 /// Names that the configuration file gives to models: from the name to the model.
@@ -126,6 +134,8 @@ fn with_settings(command: Command, given: &ArgMatches) -> Result<(Command, Vec<S
     let file = read(&command, given)?;
     let force = Force::new(&command, name, given, file.as_ref())?;
     file.map(keep_aliases);
+    // Once: there is one command a process.
+    let _ = FLAGS.set(force.flags(&command));
     Ok((force.applied(command), force.notes))
 }
 

@@ -125,7 +125,8 @@ impl Log {
     /// # Errors
     /// [`Error::LogWrite`].
     pub fn finish(self) -> Result<(), Error> {
-        self.file.sync_all().map_err(|source| Error::LogWrite { path: self.path, source })
+        let path = || self.path.clone();
+        self.file.sync_all().map_err(|source| Error::LogWrite { path: path(), source })
     }
 
     fn write(&mut self, line: &[u8]) -> Result<(), Error> {
@@ -152,6 +153,14 @@ impl Log {
         };
         cut(&mut self.file, self.end)
             .map_err(|source| Error::LogWrite { path: self.path.clone(), source })
+    }
+}
+
+/// Closing the file gives it free as well, but not while a process that another thread has
+/// just started still has all files of this one.
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 

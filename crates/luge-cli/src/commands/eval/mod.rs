@@ -17,8 +17,8 @@ use luge_eval::{Ended, Log, Record, Results, Run, Setup, merge};
 
 use super::{counted, session};
 use crate::failure::{Failure, INTERRUPTED};
-use crate::output;
 use crate::resolve::{Eval, EvalJob, EvalMergeJob};
+use crate::{output, settings};
 use engine::SessionEngine;
 use setup::Methods;
 use watch::Watch;
@@ -134,22 +134,27 @@ fn usual_folder(setup: &Setup) -> PathBuf {
     Path::new("luge-eval").join(format!("{names}-{}", setup.short_hash()))
 }
 
-/// The command line without what makes it a part of a run, puts it somewhere, or only
-/// changes what is shown: so that parts and a whole have the same.
+/// The command line with the settings that are in force, and without what makes it a part
+/// of a run, puts it somewhere, or only changes what is shown: so that parts and a whole
+/// have the same.
 fn command() -> String {
-    const WITH_VALUE: [&str; 4] = ["--shard", "--out", "--format", "--color"];
+    const WITH_VALUE: [&str; 5] = ["--shard", "--out", "--format", "--color", "--config"];
     const ALONE: [&str; 7] = ["-q", "--quiet", "-v", "-vv", "--verbose", "-y", "--yes"];
+    let name = |word: &str| word.split_once('=').map_or(word, |(name, _)| name).to_owned();
+    let is_left_out =
+        |name: &str| WITH_VALUE.iter().chain(&ALONE).any(|left_out| *left_out == name);
     let mut words = Vec::new();
     let mut args = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = args.next() {
-        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
-        match WITH_VALUE.contains(&name) {
-            true if name == word => drop(args.next()),
-            true => {}
-            false if ALONE.contains(&name) => {}
-            false => words.push(word),
+        match name(&word) {
+            name if !is_left_out(&name) => words.push(word),
+            name if name == word && WITH_VALUE.contains(&&*name) => drop(args.next()),
+            _ => {}
         }
     }
+    let settings = settings::as_flags().iter().filter(|flag| !is_left_out(&name(flag)));
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    words.splice(end..end, settings.cloned());
     let quoted = shlex::try_join(words.iter().map(String::as_str));
     format!("luge {}", quoted.unwrap_or_else(|_| words.join(" ")))
 }

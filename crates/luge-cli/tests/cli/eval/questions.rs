@@ -238,6 +238,12 @@ fn settings_reach_the_methods() {
     assert!(text.starts_with("sled(evolution-rate=1,"), "{text}");
     assert_eq!(methods("file"), methods("flags"));
     assert_eq!(methods("variables"), methods("flags"));
+    // The command makes the run again where the settings are not in force.
+    for out in ["file", "variables"] {
+        let command = folder.results(out)["setup"]["command"].as_str().unwrap().replace('\'', "");
+        assert!(command.contains(" --methods=greedy,sled --evolution-rate=1"), "{command}");
+        assert!(!command.contains("config"), "{command}");
+    }
 }
 
 #[test]
