@@ -172,7 +172,7 @@ fn problems(task: &TaskResults) -> Vec<String> {
     let named = task.problems.iter().take(NAMED);
     let named = named.map(|problem| format!("  {}: {}", problem.place, problem.what));
     let others = rows.saturating_sub(NAMED);
-    let others = (others > 0).then(|| format!("  and {others} more, in report.md"));
+    let others = (others > 0).then(|| format!("  and {others} more, in results.json"));
     let are = if rows == 1 { "it is" } else { "they are" };
     let first = format!("{}; {are} in no number:", could_not_be_asked(rows));
     [first].into_iter().chain(named).chain(others).collect()

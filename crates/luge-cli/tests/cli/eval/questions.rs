@@ -50,7 +50,7 @@ fn what_cannot_be_asked_is_named_by_file_and_row() {
     assert_eq!(results["tasks"][0]["documents"], 2);
     assert!(text.contains("5 rows could not be asked; they are in no number:\n"), "{text}");
     assert!(text.contains("row 2 (line 3): has a quote"), "{text}");
-    assert!(text.contains("and 2 more, in report.md"), "{text}");
+    assert!(text.contains("and 2 more, in results.json"), "{text}");
     let markdown = folder.text("out", "report.md");
     assert!(markdown.contains("* choices.csv, row 6 (line 8): has no wrong"), "{markdown}");
 
