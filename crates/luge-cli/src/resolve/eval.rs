@@ -97,6 +97,7 @@ pub fn questions(
             limit: limit.unwrap_or(rows).min(rows),
             documents,
             generate,
+            half: None,
             task,
         });
     }

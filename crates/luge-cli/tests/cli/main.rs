@@ -36,3 +36,5 @@ mod support;
 #[cfg(unix)]
 mod terminal;
 mod tools;
+#[cfg(feature = "atlas")]
+mod tune;
