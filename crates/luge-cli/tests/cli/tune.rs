@@ -126,7 +126,7 @@ fn the_profile_is_a_configuration_that_luge_reads() {
     let settings = config["settings"].as_array().unwrap();
     let value = |name: &str| {
         let setting = settings.iter().find(|setting| setting["name"] == name).unwrap();
-        assert_eq!(setting["table"], "[models.\"atlas\"]", "{setting}");
+        assert_eq!(setting["table"], "models.\"atlas\"", "{setting}");
         setting["value"].as_str().unwrap().to_owned()
     };
     assert_eq!([value("method"), value("layers"), value("exit-norm")], ["sled", "all", "raw"]);
@@ -151,12 +151,14 @@ fn it_goes_on_from_its_logs() {
         fs::write(&path, kept.join("\n") + "\n{\"task\":").unwrap();
         let (outcome, again) = done(folder.path(), FEW);
         assert!(outcome.stderr.contains("3 of them done before"), "{outcome:#?}");
-        let untimed = |results: &Value| {
+        // What was computed depends on what the process had in its cache.
+        let same = |results: &Value| {
             let mut results = results.clone();
             results["times"] = Value::Null;
+            results["tasks"][0]["cost"] = Value::Null;
             results
         };
-        assert_eq!(untimed(&again), untimed(&whole));
+        assert_eq!(same(&again), same(&whole));
     }
     // Another search in the same folder is refused.
     let other = tune("atlas", folder.path()).flags("--limit 24 --method dola").outcome();
