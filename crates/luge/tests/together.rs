@@ -295,3 +295,22 @@ fn more_continuations_than_fit_at_once_are_taken_in_turns() {
         assert!((single.sum_logprob - scores[1].logprob).abs() < 1e-3);
     }
 }
+
+/// A method whose text has parted from the others' pays for its own exits only.
+#[test]
+fn exits_that_only_others_read_are_not_computed() {
+    let model = model("parity/llama");
+    let mut session = session(&model, 1);
+    let decoders = decoders(&session, &["dola(layers=0)", "ensemble"]);
+    let options = GenerateOptions { ignore_eos: true, ..tokens(12) };
+    let methods = Together::new(&decoders);
+    let (texts, cost) = session.generate_together(&methods, &[], &PROMPT, &options).unwrap();
+    let [dola, ensemble] = &texts[..] else { panic!("two methods") };
+    let shared =
+        dola.tokens.iter().zip(&ensemble.tokens).take_while(|(a, b)| a == b).count() as u64;
+    assert!(shared < 12, "they never part");
+    // Together up to the token in which they differ, and then each by itself.
+    let layers = model.n_layers() as u64;
+    assert_eq!(cost.exits, (shared + 1) * layers + (11 - shared) * (1 + layers));
+    assert_eq!(cost.exits_alone, 12 * (1 + layers));
+}

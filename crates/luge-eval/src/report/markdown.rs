@@ -1,8 +1,8 @@
 //! `report.md`.
 
 use super::{
-    LEVEL, controls, could_not_be_asked, counted, difference_with_interval, probability, reading,
-    scoring, share, sharing, thousands, title, tuning_notes, with_interval,
+    LEVEL, controls, could_not_be_asked, counted, difference_with_interval, duration, probability,
+    reading, scoring, share, sharing, speed, thousands, title, tuning_notes, with_interval,
 };
 use crate::document::Problem;
 use crate::results::{Results, Role, Scoring, TaskResults};
@@ -35,14 +35,15 @@ fn what_was_run(results: &Results) -> String {
         }
     };
     let mut text = format!(
-        "* Model: {}, {} bytes, SHA-256 {}\n* luge {}, finished {}, {} at work\n* Scoring of \
-         candidates: {scoring}\n* Seed: {}\n",
+        "* Model: {}, {} bytes, SHA-256 {}\n* luge {}, finished {}, {} at work{}\n* Scoring \
+         of candidates: {scoring}\n* Seed: {}\n",
         plain(&model.name),
         thousands(model.bytes),
         code(&model.sha256),
         plain(&setup.luge),
         plain(&results.times.finished),
         duration(results.times.seconds),
+        speed(results).map(|speed| format!(": {speed}")).unwrap_or_default(),
         setup.seed,
     );
     if !setup.engine.is_null() {
@@ -321,17 +322,4 @@ fn listed(names: impl Iterator<Item = String>) -> Option<String> {
     let mut names: Vec<String> = names.collect();
     let last = names.pop()?;
     Some(if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) })
-}
-
-/// `2 h 5 min`, `3 min 20 s`, `4.2 s`.
-fn duration(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{:.1} s", seconds.max(0.0));
-    }
-    let minutes = (seconds / 60.0) as u64;
-    if minutes < 60 {
-        format!("{minutes} min {} s", seconds as u64 % 60)
-    } else {
-        format!("{} h {} min", minutes / 60, minutes % 60)
-    }
 }

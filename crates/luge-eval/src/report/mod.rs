@@ -14,6 +14,7 @@ pub use shown::shown;
 pub use tuning::tuning_notes;
 
 use crate::judge::Metric;
+use crate::record::Cost;
 use crate::results::{Comparison, MetricResults, Results, Role, Scoring, TaskResults, TaskSetup};
 
 /// Above this a corrected p-value is no sign of a difference.
@@ -148,9 +149,10 @@ fn sharing(task: &TaskResults) -> Option<String> {
     if cost.tokens_alone == 0 {
         return None;
     }
-    let instead = |done: u64, alone: u64| {
-        let saved = share(alone.saturating_sub(done), alone);
-        format!("instead of {} ({saved} saved)", thousands(alone))
+    let instead = |done: u64, alone: u64| match alone.checked_sub(done) {
+        Some(saved) => format!("instead of {} ({} saved)", thousands(alone), share(saved, alone)),
+        // Where one method can do without its exits, another may not.
+        None => format!("instead of {}", thousands(alone)),
     };
     let mut sentence = format!(
         "Shared by methods and candidates, {} tokens went through the transformer {}",
@@ -165,6 +167,36 @@ fn sharing(task: &TaskResults) -> Option<String> {
         );
     }
     Some(sentence + ".")
+}
+
+/// How fast it went: `812 tokens and 9,120 exits a second`; nothing where nothing was
+/// computed.
+pub fn speed(results: &Results) -> Option<String> {
+    let mut cost = Cost::default();
+    results.tasks.iter().for_each(|task| cost += task.cost);
+    let seconds = results.times.seconds;
+    if cost.tokens == 0 || seconds <= 0.0 {
+        return None;
+    }
+    let each = |count: u64| thousands((count as f64 / seconds).round() as u64);
+    let exits = match cost.exits {
+        0 => String::new(),
+        exits => format!(" and {} exits", each(exits)),
+    };
+    Some(format!("{} tokens{exits} a second", each(cost.tokens)))
+}
+
+/// `2.0 s`, `5 min 12 s`, `3 h 4 min`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{:.1} s", seconds.max(0.0));
+    }
+    let minutes = (seconds / 60.0) as u64;
+    if minutes < 60 {
+        format!("{minutes} min {} s", seconds as u64 % 60)
+    } else {
+        format!("{} h {} min", minutes / 60, minutes % 60)
+    }
 }
 
 fn could_not_be_asked(rows: usize) -> String {

@@ -1,7 +1,7 @@
 //! What is said of a setting that was chosen: what it was chosen from, and what came of it
 //! on the documents that it was not chosen on.
 
-use super::{Table, counted, difference_with_interval, percent, probability, reading};
+use super::{Table, counted, difference_with_interval, duration, percent, probability, reading};
 use crate::results::{Comparison, Results};
 use crate::tune::{Half, TUNED, Tuning};
 
@@ -82,11 +82,12 @@ pub(super) fn table(results: &Results) -> Option<Table> {
 /// What was searched, and on how many documents.
 pub(super) fn title(tuning: &Tuning) -> String {
     let mut title = format!(
-        "Tuning {}: {} tried on the {}, {}",
+        "Tuning {}: {} tried on the {}, {}, in {}",
         tuning.method,
         counted(tuning.settings, "setting"),
         Half::Tuning.name(),
-        counted(tuning.documents, "document")
+        counted(tuning.documents, "document"),
+        duration(tuning.seconds)
     );
     if !tuning.problems.is_empty() {
         title += &format!("; {} of it could not be asked", counted(tuning.problems.len(), "row"));

@@ -41,6 +41,8 @@ pub struct Tuning {
     pub documents: usize,
     /// Those that could not be asked.
     pub problems: Vec<Problem>,
+    /// Seconds at work on it. The one thing here that is otherwise the next time.
+    pub seconds: f64,
     /// Greedy's mean there, in 0..=1.
     pub greedy: f64,
     /// The mean of the method as it is usually set, if that was among the settings.

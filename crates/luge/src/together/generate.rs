@@ -1,6 +1,8 @@
 //! A text with each of several methods, which stay together as long as they agree.
 
-use super::{Cost, Group, Together};
+use luge_decoding::ExitPlan;
+
+use super::{Cost, Together};
 use crate::chooser::{Chooser, Step};
 use crate::session::ExitCounts;
 use crate::text::{Released, TextStream};
@@ -11,6 +13,8 @@ use crate::{Completion, Error, FinishReason, GenerateOptions, Session, Timings};
 struct Branch {
     /// Their numbers.
     methods: Vec<usize>,
+    /// The exits that they read.
+    plan: ExitPlan,
     /// Prompt and generated tokens.
     history: Vec<u32>,
     stream: TextStream,
@@ -55,16 +59,15 @@ impl Session {
         let mut cost = Cost::default();
         for group in &methods.groups {
             cost.tokens += self.begin_behind(header, prompt)? as u64;
-            self.set_exits(&group.plan)?;
             let mut work = Work {
                 methods,
-                group,
                 options,
                 prompt: prompt.len(),
                 chooser: Chooser::new(self.model(), options),
                 exits: vec![ExitCounts::default(); methods.decoders.len()],
                 branches: vec![Branch {
                     methods: group.members.clone(),
+                    plan: group.plan.clone(),
                     history: prompt.to_vec(),
                     stream: TextStream::new(&options.stop),
                     text: String::new(),
@@ -89,7 +92,6 @@ impl Session {
 /// The methods of a group at work.
 struct Work<'a> {
     methods: &'a Together<'a>,
-    group: &'a Group,
     options: &'a GenerateOptions,
     /// The length of the prompt.
     prompt: usize,
@@ -113,6 +115,7 @@ impl Work<'_> {
             if let Some(finish_reason) = branch.finished {
                 return Ok((branch, finish_reason));
             }
+            session.set_exits(&branch.plan)?;
             let (&last, before) = branch.history.split_last().ok_or(Error::EmptyPrompt)?;
             self.cost.tokens += session.fill(before)? as u64 + 1;
             session.extend(&[last], true)?;
@@ -128,10 +131,16 @@ impl Work<'_> {
             let mut ways = self.ways(session, &branch, own)?;
             // Those that go the first one's way stay.
             let (token, methods) = ways.remove(0);
+            let parts = !ways.is_empty();
             for (token, methods) in ways.into_iter().rev() {
-                let mut other = Branch { methods, ..branch.clone() };
+                let plan = self.methods.plan(&methods);
+                let mut other = Branch { methods, plan, ..branch.clone() };
                 self.take(session, &mut other, token, own)?;
                 self.branches.push(other);
+            }
+            if parts {
+                // What only the others read is computed no more.
+                branch.plan = self.methods.plan(&methods);
             }
             branch.methods = methods;
             self.take(session, &mut branch, token, own)?;
@@ -154,7 +163,7 @@ impl Work<'_> {
             let decoder = self.methods.decoders[method];
             let mut exits = ExitCounts::default();
             let token =
-                self.chooser.choose(session, decoder, &self.group.plan, own, &at, &mut exits)?;
+                self.chooser.choose(session, decoder, &branch.plan, own, &at, &mut exits)?;
             any_evaluated |= exits.evaluated > 0;
             self.exits[method].evaluated += exits.evaluated;
             self.exits[method].skipped += exits.skipped;
@@ -164,7 +173,7 @@ impl Work<'_> {
             }
         }
         if any_evaluated {
-            self.cost.exits += self.group.plan.layers.len() as u64;
+            self.cost.exits += branch.plan.layers.len() as u64;
         }
         Ok(ways)
     }

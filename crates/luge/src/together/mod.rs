@@ -73,7 +73,10 @@ impl<'a> Together<'a> {
         for (number, decoder) in decoders.iter().enumerate().filter(|(_, own)| reads(own)) {
             let plan = decoder.plan();
             match groups.iter_mut().find(|group| group.plan.form == plan.form) {
-                Some(group) => group.add(number, plan),
+                Some(group) => {
+                    group.members.push(number);
+                    add(&mut group.plan, plan);
+                }
                 None => groups.push(Group { members: vec![number], plan: plan.clone() }),
             }
         }
@@ -98,6 +101,16 @@ impl<'a> Together<'a> {
         &self.decoders
     }
 
+    /// The exits of some of the methods, which are of one group.
+    fn plan(&self, members: &[usize]) -> ExitPlan {
+        let mut plans = members.iter().map(|&member| self.decoders[member].plan());
+        // What reads no exits has no form of its own.
+        let first = plans.clone().find(|plan| !plan.layers.is_empty()).or_else(|| plans.next());
+        let mut all = first.cloned().unwrap_or_default();
+        plans.filter(|plan| !plan.layers.is_empty()).for_each(|plan| add(&mut all, plan));
+        all
+    }
+
     /// How often a text goes through the model: once for each form in which the methods
     /// read exits.
     pub fn passes(&self) -> usize {
@@ -105,15 +118,13 @@ impl<'a> Together<'a> {
     }
 }
 
-impl Group {
-    fn add(&mut self, member: usize, plan: &ExitPlan) {
-        self.members.push(member);
-        self.plan.layers.extend(&plan.layers);
-        self.plan.layers.sort_unstable();
-        self.plan.layers.dedup();
-        if plan.detail == ExitDetail::Logits {
-            self.plan.detail = ExitDetail::Logits;
-        }
+/// Adds the exits of another plan of the same form.
+fn add(plan: &mut ExitPlan, other: &ExitPlan) {
+    plan.layers.extend(&other.layers);
+    plan.layers.sort_unstable();
+    plan.layers.dedup();
+    if other.detail == ExitDetail::Logits {
+        plan.detail = ExitDetail::Logits;
     }
 }
 

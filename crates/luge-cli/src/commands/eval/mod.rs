@@ -169,10 +169,10 @@ fn command() -> String {
 }
 
 /// When a run was finished, and how long its documents took.
-pub(super) fn times<'a>(records: impl IntoIterator<Item = &'a Record>) -> Times {
+pub(super) fn times(records: &[Record]) -> Times {
     Times {
         finished: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
-        seconds: records.into_iter().map(|record| record.seconds).sum(),
+        seconds: (records.iter().map(|record| record.seconds).sum::<f64>() * 1e3).round() / 1e3,
     }
 }
 

@@ -45,6 +45,10 @@ pub fn print(results: &Results, folder: &Path, format: Format) -> Result<(), Fai
         }
         writeln!(out)?;
     }
+    if let Some(speed) = report::speed(results) {
+        let time = report::duration(results.times.seconds);
+        writeln!(out, "{ASIDE}{time} at work: {speed}{ASIDE:#}")?;
+    }
     writeln!(out, "{ASIDE}'{}' has all of it{ASIDE:#}", folder.join("report.html").display())?;
     out.flush()?;
     Ok(())

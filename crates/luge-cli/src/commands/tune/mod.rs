@@ -72,7 +72,7 @@ pub fn run(mut job: TuneJob) -> Result<ExitCode, Failure> {
         return interrupted;
     };
 
-    let times = eval::times(tried.iter().chain(&held_out));
+    let times = eval::times(&held_out);
     let mut results = Results::new(setup, &held_out, times);
     let tried_of = |&number: &usize| Tried { setting: settings.of(number), mean: means[number] };
     let metric = results.setup.tasks.first().and_then(|task| task.judge.metrics.first());
@@ -83,6 +83,7 @@ pub fn run(mut job: TuneJob) -> Result<ExitCode, Failure> {
         settings: means.len(),
         documents,
         problems: tune::problems(&tried),
+        seconds: eval::times(&tried).seconds,
         greedy,
         usual: settings.usual.map(|number| means[number]),
         best: order.iter().take(BEST).map(tried_of).collect(),

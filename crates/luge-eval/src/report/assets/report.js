@@ -23,7 +23,7 @@ function heading() {
     fact("documents", count(documents)),
     fact("scoring", setup.scoring),
     fact("finished", results.times.finished.replace("T", " ").replace("Z", " UTC")),
-    fact("at work", duration(results.times.seconds)),
+    fact("at work", duration(results.times.seconds), speed()),
     fact("luge", setup.luge),
   );
   const link = (id, text) => el("a", { href: `#${id}` }, text);
@@ -33,6 +33,12 @@ function heading() {
     data.tuning ? link("tuning", "Tuning") : "",
     link("documents", "Documents"),
   );
+}
+// Tokens through the transformer, of all tasks, in a second.
+function speed() {
+  const tokens = results.tasks.reduce((sum, { cost }) => sum + cost.tokens, 0);
+  const { seconds } = results.times;
+  return tokens && seconds ? ` (${count(Math.round(tokens / seconds))} tokens a second)` : "";
 }
 const quietSize = (bytes) => (bytes ? `(${size(bytes)})` : "");
 
