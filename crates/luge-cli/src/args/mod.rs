@@ -94,7 +94,7 @@ pub enum Command {
     Eval(Box<EvalArgs>),
     /// Put the parts of an evaluation together: luge eval merge
     EvalMerge(EvalMergeArgs),
-    /// Search settings of a method on one half of a task's questions, and test them on the other
+    /// Tune a method on one half of a task's questions, and test it on the other
     Tune(Box<TuneArgs>),
     /// Download models from Hugging Face, and print where they are
     Pull(PullArgs),
