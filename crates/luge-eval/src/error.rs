@@ -91,6 +91,15 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A folder for a run that cannot be made.
+    #[error("cannot make the folder '{}' ({source}): choose another --out", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
     /// A log cannot be written.
     #[error(
         "cannot write the log '{}' ({source}): what is in it stays, and the same command goes on from there",

@@ -115,7 +115,8 @@ pub struct Layers {
 /// What was computed, and what would have been without sharing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Tokens that went through the transformer.
+    /// Tokens that went through the transformer, but for those of the header, which are
+    /// computed once a process and not for a document.
     pub tokens: u64,
     /// Tokens that would have, with each method and each candidate on its own.
     pub tokens_alone: u64,

@@ -67,6 +67,7 @@ impl Fixture {
             cache_type_k: CacheType::F32,
             cache_type_v: CacheType::F32,
             flash_attention: FlashAttention::Off,
+            ..SessionOptions::default()
         };
         let session = Session::new(&model, &options).unwrap();
         Fixture { name: text(&numbers["model"]), numbers, session, divergences: 0 }

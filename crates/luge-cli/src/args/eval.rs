@@ -13,6 +13,7 @@ pub const SEED: &str =
     "Seed of the bootstrap, and of sampling where --temp asks for it; -1 for a random one";
 pub const STOP: &str =
     "End a written answer in front of this, in place of what its task says; may be repeated";
+pub const YES: &str = "Download a model or data that are not on this machine without asking";
 
 #[derive(Debug, Args)]
 // A task says itself how long its answers are, and runs are to be the same every time.
@@ -20,11 +21,12 @@ pub const STOP: &str =
     mut_arg("predict", |arg| arg.default_value("-1").help(PREDICT)),
     mut_arg("seed", |arg| arg.default_value("0").help(SEED)),
     mut_arg("stop", |arg| arg.help(STOP)),
+    mut_arg("yes", |arg| arg.help(YES)),
 )]
 pub struct EvalArgs {
     /// What to ask: tasks that are built in (--list), definitions of your own (.toml), or
     /// files of questions (.jsonl, .csv, .json, .parquet)
-    #[arg(value_name = "TASK", required_unless_present = "list")]
+    #[arg(value_name = "TASK")]
     pub tasks: Vec<String>,
 
     /// Show the tasks that are built in
@@ -78,12 +80,12 @@ pub struct EvalArgs {
 #[command(next_help_heading = "Questions")]
 pub struct QuestionArgs {
     /// File of a task's data, or a folder that has it under its published name; with
-    /// several tasks NAME=PATH for each [default: from Hugging Face, where it is published
-    /// there]
+    /// several tasks a folder, or NAME=PATH for each [default: from Hugging Face, where it
+    /// is published there]
     #[arg(long, value_name = "PATH")]
     pub data: Vec<String>,
     /// Ask the first N rows of each task alone
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
     pub limit: Option<u64>,
     /// Text file to put in front of every question, in place of the task's own examples
     #[arg(long, value_name = "FILE")]

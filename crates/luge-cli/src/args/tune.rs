@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::eval::{PREDICT, SEED, STOP};
+use super::eval::{PREDICT, SEED, STOP, YES};
 use super::{ContextArgs, Format, MethodParams, ModelArgs, QuestionArgs, SamplingArgs};
 
 #[derive(Debug, Args)]
@@ -12,6 +12,7 @@ use super::{ContextArgs, Format, MethodParams, ModelArgs, QuestionArgs, Sampling
     mut_arg("predict", |arg| arg.default_value("-1").help(PREDICT)),
     mut_arg("seed", |arg| arg.default_value("0").help(SEED)),
     mut_arg("stop", |arg| arg.help(STOP)),
+    mut_arg("yes", |arg| arg.help(YES)),
     mut_arg("data", |arg| arg.help(
         "File of the task's data, or a folder that has it under its published name [default: from \
          Hugging Face, where it is published there]"

@@ -45,6 +45,13 @@ pub fn eval(args: EvalArgs) -> Result<Eval, Failure> {
     if args.list {
         return Ok(Eval::List(args.format));
     }
+    if args.tasks.is_empty() {
+        return Err(Failure::Usage(
+            "name a task, or a file of questions: luge eval --list shows the tasks that are built \
+             in"
+            .to_owned(),
+        ));
+    }
     let methods = named_methods(&args.methods, &args.params, &[])?;
     let stop = args.sampling.stop.clone();
     let most = usize::try_from(args.sampling.predict).ok();
@@ -113,8 +120,9 @@ fn read_primer(path: &Path) -> Result<String, Failure> {
 
 /// The files that `--data` names.
 struct Data {
-    /// For the one task that there is.
-    only: Option<PathBuf>,
+    /// For the one task that there is, or a folder for all of them, and whether it has been
+    /// taken.
+    only: Option<(PathBuf, bool)>,
     /// By the name of the task as it was written, and whether it has been taken.
     named: Vec<(String, PathBuf, bool)>,
 }
@@ -126,7 +134,14 @@ impl Data {
             let named = text.split_once('=').filter(|(name, _)| tasks.iter().any(|t| t == name));
             match named {
                 Some((name, path)) => data.named.push((name.to_owned(), path.into(), false)),
-                None if data.only.is_none() => data.only = Some(text.into()),
+                None if is_other_task(text) => {
+                    return Err(Failure::Usage(format!(
+                        "--data {text} is for a task that is not asked: those that are asked are \
+                         {}",
+                        tasks.join(", "),
+                    )));
+                }
+                None if data.only.is_none() => data.only = Some((text.into(), false)),
                 None => {
                     return Err(Failure::Usage(format!(
                         "--data {text}: with several, write the task in front of each, as in \
@@ -137,7 +152,7 @@ impl Data {
             }
         }
         // A folder may hold the data of all.
-        let is_file = data.only.as_ref().is_some_and(|path| !path.is_dir());
+        let is_file = data.only.as_ref().is_some_and(|(path, _)| !path.is_dir());
         if is_file && tasks.len() > 1 {
             return Err(Failure::Usage(format!(
                 "--data names one file for several tasks: write the task in front of it, as in \
@@ -155,12 +170,22 @@ impl Data {
                 *taken = true;
                 Some(path.clone())
             }
-            None => self.only.clone(),
+            None => self.only.as_mut().map(|(path, taken)| {
+                *taken = true;
+                path.clone()
+            }),
         }
     }
 
     /// Nothing that was given is to be passed over.
     fn check_used(&self) -> Result<(), Failure> {
+        if let Some((path, false)) = &self.only {
+            return Err(Failure::Usage(format!(
+                "--data {} does nothing: the tasks are files of questions themselves, or have \
+                 another --data",
+                path.display()
+            )));
+        }
         match self.named.iter().find(|(_, _, taken)| !taken) {
             Some((name, path, _)) => Err(Failure::Usage(format!(
                 "--data {name}={} does nothing: {name} is a file of questions itself, or was \
@@ -170,6 +195,12 @@ impl Data {
             None => Ok(()),
         }
     }
+}
+
+/// Whether this is `NAME=PATH` with a task that is built in, and not a path itself.
+fn is_other_task(text: &str) -> bool {
+    let name = text.split_once('=').map(|(name, _)| name);
+    !Path::new(text).exists() && name.is_some_and(|name| Task::builtin(name).is_ok())
 }
 
 /// A task by its name on the command line, with its data.
@@ -204,14 +235,15 @@ fn is_dataset(path: &Path) -> bool {
     text.starts_with("datasets/") || text.starts_with("https://huggingface.co/datasets/")
 }
 
-/// The file of a task's data in a folder: under the name with which it is published.
+/// The file of a task's data in a folder: under the name with which it is published, or
+/// another that people give it.
 fn in_folder(task: &Task, folder: &Path) -> Result<PathBuf, Failure> {
     let source = task.source();
-    let names: Vec<&str> = [source.url.as_deref(), source.file.as_deref()]
-        .into_iter()
-        .flatten()
-        .filter_map(|address| address.rsplit('/').next())
-        .collect();
+    let published = [source.url.as_deref(), source.file.as_deref()];
+    let published =
+        published.into_iter().flatten().filter_map(|address| address.rsplit('/').next());
+    // The others say more: test.jsonl may be anyone's.
+    let names: Vec<&str> = source.names.iter().map(String::as_str).chain(published).collect();
     let found = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| {
         Failure::Run(format!(
@@ -242,8 +274,9 @@ fn published(task: &Task, fetch: crate::args::FetchArgs) -> Result<DataFile, Fai
         }
         _ => {
             let how = source.how.as_deref().unwrap_or("It takes a file of them.");
+            let url = source.url.as_ref().map(|url| format!(", {url}")).unwrap_or_default();
             Err(Failure::Usage(format!(
-                "the data of {} are not at hand: name their file with --data ({})",
+                "the data of {} are not at hand: name their file with --data ({}{url})",
                 task.name,
                 how.trim_end_matches('.'),
             )))

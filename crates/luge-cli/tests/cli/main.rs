@@ -15,6 +15,8 @@ mod changes;
 #[cfg(all(unix, feature = "atlas"))]
 mod chat;
 mod compare;
+#[cfg(all(unix, feature = "atlas"))]
+mod eval;
 mod gguf;
 mod grammar;
 mod help;

@@ -174,7 +174,8 @@ fn decoded(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
         Some((encoding, mark)) => {
             let rest = bytes.get(mark..)?;
             let text = encoding.decode_without_bom_handling_and_without_replacement(rest)?;
-            Some(text.into_owned().into_bytes())
+            // A second mark: a file that had one was converted.
+            Some(text.trim_start_matches('\u{feff}').as_bytes().to_vec())
         }
     }
 }

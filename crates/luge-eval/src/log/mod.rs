@@ -64,11 +64,12 @@ impl Log {
     /// # Errors
     /// [`Error::OtherRun`] if the log is another run's, [`Error::LogInUse`] if another
     /// process has it open, [`Error::NoLog`] if it cannot be told what run it is of,
-    /// [`Error::LogRead`] and [`Error::LogWrite`].
+    /// [`Error::Folder`], [`Error::LogRead`] and [`Error::LogWrite`].
     pub fn open(path: &Path, setup: &Setup, shard: Shard) -> Result<(Log, Vec<Record>), Error> {
         let failed = |source| Error::LogWrite { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
+            fs::create_dir_all(folder)
+                .map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
         }
         // Not for adding alone: Windows then refuses to cut off what is torn.
         let mut file = OpenOptions::new()

@@ -76,9 +76,7 @@ fn table(results: &Results, task: &TaskResults) -> Table {
         body.extend(task.metrics.iter().flat_map(rows));
         notes.extend(task.metrics.first().and_then(readings));
     }
-    if !task.problems.is_empty() {
-        notes.push(format!("{}; they are in no number.", could_not_be_asked(task.problems.len())));
-    }
+    notes.extend(problems(task));
     notes.extend(sharing(task));
     Table {
         title: format!(
@@ -167,6 +165,22 @@ fn sharing(task: &TaskResults) -> Option<String> {
         );
     }
     Some(sentence + ".")
+}
+
+/// The rows that could not be asked, with the first few in full.
+fn problems(task: &TaskResults) -> Vec<String> {
+    const NAMED: usize = 3;
+    let rows = task.problems.len();
+    if rows == 0 {
+        return Vec::new();
+    }
+    let named = task.problems.iter().take(NAMED);
+    let named = named.map(|problem| format!("  {}: {}", problem.place, problem.what));
+    let others = rows.saturating_sub(NAMED);
+    let others = (others > 0).then(|| format!("  and {others} more, in report.md"));
+    let are = if rows == 1 { "it is" } else { "they are" };
+    let first = format!("{}; {are} in no number:", could_not_be_asked(rows));
+    [first].into_iter().chain(named).chain(others).collect()
 }
 
 /// How fast it went: `812 tokens and 9,120 exits a second`; nothing where nothing was

@@ -57,6 +57,8 @@ pub struct Source {
     pub file: Option<String>,
     /// The revision of the dataset; `None` for the newest.
     pub revision: Option<String>,
+    /// Other names under which people have the file, where a folder is given.
+    pub names: Vec<String>,
     /// The name of the data that come with luge.
     pub builtin: Option<String>,
     /// How to get the data, in a sentence.

@@ -58,7 +58,7 @@ impl Session {
         let mut completions: Vec<Option<Completion>> = vec![None; methods.decoders.len()];
         let mut cost = Cost::default();
         for group in &methods.groups {
-            cost.tokens += self.begin_behind(header, prompt)? as u64;
+            cost.header += self.begin_behind(header, prompt)? as u64;
             let mut work = Work {
                 methods,
                 options,

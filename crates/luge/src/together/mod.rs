@@ -44,8 +44,10 @@ struct Group {
 /// on its own, from the first token of the prompt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Tokens that went through the transformer.
+    /// Tokens that went through the transformer, but for a header's.
     pub tokens: u64,
+    /// Tokens of the header that did: none where the cache had them from the call before.
+    pub header: u64,
     /// Tokens that would have.
     pub tokens_alone: u64,
     /// Exits that were computed: layers, summed over positions.
@@ -57,6 +59,7 @@ pub struct Cost {
 impl AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         self.tokens += other.tokens;
+        self.header += other.header;
         self.tokens_alone += other.tokens_alone;
         self.exits += other.exits;
         self.exits_alone += other.exits_alone;

@@ -75,7 +75,7 @@ impl Session {
         for group in &methods.groups {
             let mut scorer = Scorer::new(methods, group);
             // First, as finding out the graph takes room in the cache.
-            cost.tokens += self.begin_behind(header, shared)? as u64;
+            cost.header += self.begin_behind(header, shared)? as u64;
             self.set_exits(&group.plan)?;
             for tree in trees(&texts, shared.len(), self.branches(), self.ctx_size()) {
                 cost.tokens += self.fill(shared)? as u64;

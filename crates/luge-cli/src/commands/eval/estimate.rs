@@ -59,6 +59,7 @@ pub fn print(
         seconds: 0.0,
         memory_bytes: None,
     };
+    let mut problem = None;
     for (number, planned) in job.questions.tasks.iter().enumerate() {
         progress.set_message(format!("asking a few of {}", planned.task.name));
         let own: Vec<(usize, usize)> =
@@ -72,7 +73,9 @@ pub fn print(
             let start = Instant::now();
             let record = run.ask(&mut engine, place).map_err(super::failure)?;
             let is_first = place == own[0] && count > 1;
-            if !is_first && !matches!(record.outcome, Outcome::Problem { .. }) {
+            if let Outcome::Problem { place, what } = record.outcome {
+                problem.get_or_insert(format!("{place}: {what}"));
+            } else if !is_first {
                 asked += 1;
                 seconds += start.elapsed().as_secs_f64();
                 cost += record.cost;
@@ -87,6 +90,11 @@ pub fn print(
         }
     }
     progress.finish_and_clear();
+    if let Some(problem) = problem.filter(|_| object.asked == 0) {
+        return Err(Failure::Run(format!(
+            "none of the rows that were tried can be asked ({problem})"
+        )));
+    }
     object.memory_bytes = peak.bytes();
     if job.format == Format::Json {
         output::print_json(&object)?;

@@ -19,7 +19,10 @@ struct TaskObject<'a> {
     about: &'a str,
     kind: &'static str,
     metrics: Vec<&'static str>,
-    data: String,
+    /// Where the data are: in words, and as the names by which they are had.
+    data: &'static str,
+    repo: Option<&'a str>,
+    url: Option<&'a str>,
     paper: Option<&'a str>,
     licence: Option<&'a str>,
 }
@@ -35,21 +38,23 @@ impl<'a> TaskObject<'a> {
                 Kind::Answer => "answer",
             },
             metrics: task.judge().metrics.iter().map(|metric| metric.name()).collect(),
-            data: data(task),
+            data: place(task),
+            repo: task.source().repo.as_deref(),
+            url: task.source().url.as_deref(),
             paper: task.paper(),
             licence: task.licence(),
         }
     }
 }
 
-/// Where the data are.
-fn data(task: &Task) -> String {
+/// Where the data are, in a word or two.
+fn place(task: &Task) -> &'static str {
     let source = task.source();
     match (&source.builtin, &source.repo, &source.url) {
-        (Some(_), _, _) => "built in".to_owned(),
-        (None, Some(repo), _) => format!("datasets/{repo}"),
-        (None, None, Some(url)) => url.clone(),
-        (None, None, None) => "yours".to_owned(),
+        (Some(_), _, _) => "built in",
+        (None, Some(_), _) => "Hugging Face",
+        (None, None, Some(_)) => "a file",
+        (None, None, None) => "yours",
     }
 }
 
@@ -69,14 +74,14 @@ pub fn print(format: Format) -> Result<ExitCode, Failure> {
             ["task", "metrics", "data", "about"].map(|head| format!("{HEADING}{head}{HEADING:#}")),
         );
     for object in &objects {
-        table.add_row([object.name, &object.metrics.join(" "), &object.data, object.about]);
+        table.add_row([object.name, &object.metrics.join(" "), object.data, object.about]);
     }
     let mut out = anstream::stdout().lock();
     writeln!(out, "{}", table.trim_fmt())?;
     writeln!(
         out,
-        "\n{ASIDE}A task may also be a file of questions, or a definition of your own: \
-         docs/tasks.md.{ASIDE:#}"
+        "\n{ASIDE}Data from Hugging Face are fetched, once you agree; a file is named with --data.\n\
+         A task may also be a file of questions, or a definition (docs/tasks.md).{ASIDE:#}"
     )?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)

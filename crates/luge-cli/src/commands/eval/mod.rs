@@ -71,7 +71,7 @@ fn evaluate(mut job: EvalJob) -> Result<ExitCode, Failure> {
     let results = Results::new(setup, &records, times);
     report::write(&results, &records, &folder)?;
     report::print(&results, &folder, job.format)?;
-    Ok(ExitCode::SUCCESS)
+    report::checked(&results, &folder)
 }
 
 /// Asks what a log does not have, and returns all that it has then. Nothing comes back
@@ -153,15 +153,20 @@ pub(super) fn usual_folder(above: &str, setup: &Setup) -> PathBuf {
     Path::new(above).join(format!("{names}-{}", setup.short_hash()))
 }
 
-/// The command line without what makes it a part of a run, or puts it somewhere.
+/// The command line without what makes it a part of a run, puts it somewhere, or only
+/// changes what is shown: so that parts and a whole have the same.
 fn command() -> String {
+    const WITH_VALUE: [&str; 4] = ["--shard", "--out", "--format", "--color"];
+    const ALONE: [&str; 7] = ["-q", "--quiet", "-v", "-vv", "--verbose", "-y", "--yes"];
     let mut words = Vec::new();
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = args.next() {
-        match word.as_str() {
-            "--shard" | "--out" => drop(args.next()),
-            other if other.starts_with("--shard=") || other.starts_with("--out=") => {}
-            _ => words.push(word),
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        match WITH_VALUE.contains(&name) {
+            true if name == word => drop(args.next()),
+            true => {}
+            false if ALONE.contains(&name) => {}
+            false => words.push(word),
         }
     }
     let quoted = shlex::try_join(words.iter().map(String::as_str));
@@ -184,10 +189,9 @@ pub fn merge_parts(job: EvalMergeJob) -> Result<ExitCode, Failure> {
     }
     let times = times(&merged.records);
     let results = Results::new(merged.setup, &merged.records, times);
-    std::fs::create_dir_all(&job.out).map_err(|error| {
-        Failure::Run(format!("cannot make the folder '{}': {error}", job.out.display()))
-    })?;
+    std::fs::create_dir_all(&job.out)
+        .map_err(|source| luge_eval::Error::Folder { path: job.out.clone(), source })?;
     report::write(&results, &merged.records, &job.out)?;
     report::print(&results, &job.out, job.format)?;
-    Ok(ExitCode::SUCCESS)
+    report::checked(&results, &job.out)
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use luge_eval::{Record, Results, report};
@@ -27,19 +28,9 @@ pub fn print(results: &Results, folder: &Path, format: Format) -> Result<(), Fai
     let mut out = anstream::stdout().lock();
     for own in report::tables(results) {
         writeln!(out, "{HEADING}{}{HEADING:#}", own.title)?;
-        let mut table = Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(u16::try_from(output::width()).unwrap_or(u16::MAX))
-            .set_header(own.header.iter().map(|head| format!("{ASIDE}{head}{ASIDE:#}")));
-        for row in &own.rows {
-            table.add_row(row);
+        if !own.rows.is_empty() {
+            writeln!(out, "{}", table(&own).trim_fmt())?;
         }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Left);
-        }
-        writeln!(out, "{}", table.trim_fmt())?;
         for note in &own.notes {
             writeln!(out, "{ASIDE}{note}{ASIDE:#}")?;
         }
@@ -52,4 +43,37 @@ pub fn print(results: &Results, folder: &Path, format: Format) -> Result<(), Fai
     writeln!(out, "{ASIDE}'{}' has all of it{ASIDE:#}", folder.join("report.html").display())?;
     out.flush()?;
     Ok(())
+}
+
+fn table(own: &report::Table) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(output::width()).unwrap_or(u16::MAX))
+        .set_header(own.header.iter().map(|head| format!("{ASIDE}{head}{ASIDE:#}")));
+    for row in &own.rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    table
+}
+
+/// Ends in a failure where there is not one document to say anything about, however many
+/// rows there were.
+pub fn checked(results: &Results, folder: &Path) -> Result<ExitCode, Failure> {
+    let problem = results.tasks.iter().find_map(|task| task.problems.first());
+    match problem {
+        Some(problem) if results.tasks.iter().all(|task| task.documents == 0) => {
+            Err(Failure::Run(format!(
+                "none of the rows could be asked ({}: {}); '{}' names them all",
+                problem.place,
+                problem.what,
+                folder.join("results.json").display(),
+            )))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }

@@ -47,6 +47,14 @@ impl Methods {
             if methods.setups.iter().any(|known| known.name == *name) {
                 return Err(Failure::Usage(format!("the method {name} is named twice")));
             }
+            // Each further comparison takes from what the others can show.
+            let text = format!("{decoder:#}");
+            if let Some(same) = methods.setups.iter().find(|known| known.text == text) {
+                return Err(Failure::Usage(format!(
+                    "the methods {} and {name} are the same, {text}: leave one out",
+                    same.name
+                )));
+            }
             if decoder.is_identity() && !methods.has_baseline() {
                 methods.insert(0, decoder, name, Role::Baseline);
             } else {

@@ -23,6 +23,12 @@ pub struct Watch<'a> {
     sums: Vec<(usize, Vec<f64>)>,
     /// The last one's task.
     at: usize,
+    /// Whether the time left is shown, which the first document tells.
+    is_timed: bool,
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl<'a> Watch<'a> {
@@ -50,17 +56,14 @@ impl<'a> Watch<'a> {
         ));
         let bar = match output::is_watched() {
             false => ProgressBar::hidden(),
-            true => ProgressBar::new(all as u64).with_style(
-                ProgressStyle::with_template("{bar:24} {pos}/{len}, {eta} left  {wide_msg}")
-                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
-            ),
+            true => ProgressBar::new(all as u64).with_style(style("{bar:24} {pos}/{len}")),
         };
         bar.set_position(done.len() as u64);
         // What is done says nothing of how long the rest takes.
         bar.reset_eta();
         bar.enable_steady_tick(Duration::from_millis(500));
         let sums = setup.tasks.iter().map(|_| (0, vec![0.0; setup.methods.len()])).collect();
-        let mut watch = Watch { bar, setup, sums, at: 0 };
+        let mut watch = Watch { bar, setup, sums, at: 0, is_timed: false };
         done.iter().for_each(|record| watch.count(record));
         watch.show();
         watch
@@ -69,6 +72,10 @@ impl<'a> Watch<'a> {
     /// One more is done.
     pub fn add(&mut self, record: &Record) {
         self.count(record);
+        if !self.is_timed {
+            self.bar.set_style(style("{bar:24} {pos}/{len}, {eta} left  {wide_msg}"));
+            self.is_timed = true;
+        }
         self.bar.inc(1);
         self.show();
     }

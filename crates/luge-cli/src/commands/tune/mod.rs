@@ -97,7 +97,7 @@ pub fn run(mut job: TuneJob) -> Result<ExitCode, Failure> {
     if job.eval.format == Format::Text {
         profile::print(&profile, &path)?;
     }
-    Ok(ExitCode::SUCCESS)
+    eval::report::checked(&results, &folder)
 }
 
 /// Has a half of the documents asked, which must be more than none.

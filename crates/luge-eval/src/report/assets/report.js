@@ -149,7 +149,7 @@ function sharing({ tokens, tokens_alone, exits, exits_alone }) {
       el(
         "table",
         { class: "report-table" },
-        el("thead", {}, el("tr", {}, ["", "computed", "each alone", "saved"].map(th))),
+        el("thead", {}, el("tr", {}, ["", "computed", "each alone", "ratio"].map(th))),
         el("tbody", {}, line("tokens", tokens, tokens_alone), line("exits", exits, exits_alone)),
       ),
     ),
