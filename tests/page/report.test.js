@@ -248,6 +248,32 @@ test("layers that had no room are said to be elsewhere", async () => {
   await done();
 });
 
+test("a tuned setting has its section, and the half that was asked is named", async () => {
+  const html = report("usual");
+  const data = dataOf(html);
+  const [task] = data.results.setup.tasks;
+  task.half = { half: "held-out", rows: 7 };
+  data.tuning = {
+    title: "Tuning sled: 2 settings tried",
+    header: ["", "sled setting", "mc1, percent"],
+    rows: [
+      ["tuned", "evolution-rate=<b>1", "61.0"],
+      ["", "greedy", "60.5"],
+    ],
+    notes: ["The tuned setting is not better than greedy."],
+  };
+  const { page, done } = await opened(withData(html, data));
+  await page.getByRole("link", { name: "Tuning" }).click();
+  const section = page.getByRole("region", { name: data.tuning.title });
+  assert.deepEqual(await texts(section.locator("li")), data.tuning.notes);
+  assert.deepEqual(await texts(section.locator("tbody tr")), [
+    "tuned evolution-rate=<b>1 61.0",
+    "greedy 60.5",
+  ]);
+  assert.match(await text(page.locator("#run")), /7 of [\d\s]+, held-out/);
+  await done();
+});
+
 on("an address shows a document that was filtered away", "usual", {}, async (page, { tasks }) => {
   const same = tasks[0].documents.findLast(([, , , , , changed]) => !changed.includes(1));
   await page.getByRole("searchbox").fill("nothing has this");

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         Command::EvalMerge(args) => {
             resolve::eval::eval_merge(args).and_then(commands::eval::merge_parts)
         }
+        Command::Tune(args) => resolve::tune::tune(*args).and_then(commands::tune::run),
         Command::Pull(args) => commands::pull::run(&args),
         Command::List(args) => commands::list::run(&args),
         Command::Show(args) => commands::show::run(&args),

@@ -73,6 +73,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// What should be a parameter with the values to try is none.
+    #[error("the grid '{text}' is none: {what}; write NAME=VALUE,VALUE, as in evolution-rate=1,2")]
+    Grid {
+        /// As it was written.
+        text: String,
+        /// What is wrong with it.
+        what: String,
+    },
+
     /// A log cannot be read.
     #[error("cannot read the log '{}': {source}", path.display())]
     LogRead {
@@ -198,7 +207,13 @@ pub enum Error {
 impl Error {
     /// Whether the request was at fault, rather than a file or the machine.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::UnknownTask { .. } | Error::Shard { .. } | Error::OtherRun { .. })
+        matches!(
+            self,
+            Error::UnknownTask { .. }
+                | Error::Shard { .. }
+                | Error::Grid { .. }
+                | Error::OtherRun { .. }
+        )
     }
 }
 
@@ -208,7 +223,7 @@ fn incomplete(missing: &[(Shard, usize, usize)]) -> String {
         && part.is_whole()
     {
         return format!(
-            "{lacking} of the run's {all} documents are missing: the same luge eval goes on with it"
+            "{lacking} of the run's {all} documents are missing: the same command goes on with it"
         );
     }
     let named = missing.iter().take(NAMED);

@@ -9,6 +9,7 @@
 //! * [`record`]: what came of one document.
 //! * [`metric`]: from a record to numbers.
 //! * [`statistics`]: from many numbers to what one may say about them.
+//! * [`tune`]: settings chosen on one half of the documents and tested on the other.
 //! * [`results`]: all of it, as `results.json` has it.
 //! * [`report`]: the same for people.
 //!
@@ -27,6 +28,7 @@ pub mod results;
 pub mod run;
 pub mod statistics;
 pub mod task;
+pub mod tune;
 
 pub use data::{DataFile, Row};
 pub use document::{Ask, Candidate, Document, Documents, Header, Problem, Shot};
@@ -38,3 +40,4 @@ pub use record::{Answered, Cost, Layers, Outcome, Record, Scored, Sums};
 pub use results::{Results, Setup};
 pub use run::{Ended, Planned, Run};
 pub use task::{Kind, Source, Task};
+pub use tune::{Half, Tuning};

@@ -10,6 +10,7 @@ use crate::log::{Log, Shard};
 use crate::metric;
 use crate::record::{Cost, Layers, Outcome, Record};
 use crate::results::Scoring;
+use crate::tune::{Half, HalfSetup};
 use crate::{Error, Task};
 
 /// A task with its documents, ready to be asked.
@@ -25,6 +26,8 @@ pub struct Planned {
     pub generate: Generate,
     /// How many of the first rows are asked.
     pub limit: usize,
+    /// Which half of these, where not all of them are.
+    pub half: Option<Half>,
 }
 
 /// What is to be asked.
@@ -65,6 +68,18 @@ impl Planned {
         &self.documents.rows[..self.limit.min(self.documents.rows.len())]
     }
 
+    /// Whether a row is asked, in any part of a run.
+    fn has(&self, row: usize) -> bool {
+        let of_row = || self.rows().get(row).map(Half::of_row);
+        self.half.is_none_or(|half| of_row() == Some(half))
+    }
+
+    /// The half that is asked, where not all of it is.
+    pub fn half_setup(&self) -> Option<HalfSetup> {
+        let rows = || (0..self.rows().len()).filter(|&row| self.has(row)).count();
+        self.half.map(|half| HalfSetup { half, rows: rows() })
+    }
+
     /// The name of its data, for people.
     fn data(&self) -> String {
         let file = &self.documents.file;
@@ -78,7 +93,8 @@ impl<'a> Run<'a> {
     pub fn places(&self) -> impl Iterator<Item = Place> + use<'a> {
         let shard = self.shard;
         self.tasks.iter().enumerate().flat_map(move |(task, planned)| {
-            (0..planned.rows().len()).filter(move |&row| shard.has(row)).map(move |row| (task, row))
+            let is_asked = move |row: &usize| shard.has(*row) && planned.has(*row);
+            (0..planned.rows().len()).filter(is_asked).map(move |row| (task, row))
         })
     }
 

@@ -7,20 +7,21 @@ use luge_eval::Shard;
 
 use super::{ContextArgs, Format, MethodParams, ModelArgs, SamplingArgs};
 
+/// What is said of flags that have another meaning where answers are judged.
+pub const PREDICT: &str = "The most tokens of a written answer; -1 for as many as its task says";
+pub const SEED: &str =
+    "Seed of the bootstrap, and of sampling where --temp asks for it; -1 for a random one";
+pub const STOP: &str =
+    "End a written answer in front of this, in place of what its task says; may be repeated";
+pub const YES: &str = "Download a model or data that are not on this machine without asking";
+
 #[derive(Debug, Args)]
 // A task says itself how long its answers are, and runs are to be the same every time.
 #[command(
-    mut_arg("predict", |arg| arg
-        .default_value("-1")
-        .help("The most tokens of a written answer; -1 for as many as its task says")),
-    mut_arg("seed", |arg| arg
-        .default_value("0")
-        .help("Seed of the bootstrap, and of sampling where --temp asks for it; -1 for a random one")),
-    mut_arg("yes", |arg| arg
-        .help("Download a model or data that are not on this machine without asking")),
-    mut_arg("stop", |arg| arg
-        .help("End a written answer in front of this, in place of what its task says; may be \
-               repeated")),
+    mut_arg("predict", |arg| arg.default_value("-1").help(PREDICT)),
+    mut_arg("seed", |arg| arg.default_value("0").help(SEED)),
+    mut_arg("stop", |arg| arg.help(STOP)),
+    mut_arg("yes", |arg| arg.help(YES)),
 )]
 pub struct EvalArgs {
     /// What to ask: tasks that are built in (--list), definitions of your own (.toml), or

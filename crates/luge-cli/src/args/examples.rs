@@ -134,6 +134,26 @@ const EXAMPLES: &[Example] = &[
         ],
     },
     Example {
+        command: "tune",
+        about: "Parts the questions of a task into two halves, by what is asked and always the \
+                same. Every setting of a grid answers the first half, on the same passes through \
+                the model, and the best there answers the second, beside greedy and beside the \
+                method as it is usually set. A folder gets the report, and the setting as a table \
+                for the configuration file. Tasks with written answers take far longer than those \
+                with choices: texts share what is computed only up to where they part.",
+        lines: &[
+            ("SLED for the built-in model on its own questions", "luge tune atlas"),
+            (
+                "DoLa for a model of yours on a benchmark",
+                "luge tune truthfulqa-mc -m model.gguf --data TruthfulQA.csv --method dola",
+            ),
+            (
+                "All layers, and rates of your choice",
+                "luge tune mine.jsonl --layers all --grid evolution-rate=0.25,0.5,1,2,4",
+            ),
+        ],
+    },
+    Example {
         command: "pull",
         about: "Models come from Hugging Face, into the cache that its own tools share. What was \
                 interrupted goes on where it ended, and what came is checked.",

@@ -13,6 +13,7 @@ mod models;
 mod prompt;
 mod sampling;
 mod tools;
+mod tune;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub use models::{FetchArgs, ListArgs, PullArgs, RmArgs, ShowArgs};
 pub use prompt::{IdList, PromptArgs};
 pub use sampling::{ExitArgs, Exits, SamplingArgs};
 pub use tools::{CompletionsArgs, ConfigArgs, ManArgs, ManFormat};
+pub use tune::TuneArgs;
 
 use crate::output;
 
@@ -92,6 +94,8 @@ pub enum Command {
     Eval(Box<EvalArgs>),
     /// Put the parts of an evaluation together: luge eval merge
     EvalMerge(EvalMergeArgs),
+    /// Tune a method on one half of a task's questions, and test it on the other
+    Tune(Box<TuneArgs>),
     /// Download models from Hugging Face, and print where they are
     Pull(PullArgs),
     /// List the models on this machine

@@ -18,6 +18,7 @@ pub mod rm;
 pub mod run;
 pub mod score;
 pub mod show;
+pub mod tune;
 
 use std::time::Duration;
 

@@ -104,6 +104,7 @@ pub fn questions(
             limit: limit.unwrap_or(rows).min(rows),
             documents,
             generate,
+            half: None,
             task,
         });
     }

@@ -11,17 +11,17 @@ use crate::output;
 /// A method, to be fitted to a model.
 pub struct Method {
     pipeline: Pipeline,
+    /// What it is made from.
+    text: String,
+    params: Params,
     preset: Option<Preset>,
 }
 
-/// Published settings that are wanted for a method, and what it takes to make it with
-/// them: which they are depends on the model.
+/// Published settings that are wanted for a method: which they are depends on the model.
 struct Preset {
     wanted: PresetArg,
     /// Whether it was asked for on the command line, and not merely set.
     is_flag: bool,
-    text: String,
-    params: Params,
 }
 
 /// The method that published settings are for.
@@ -31,9 +31,29 @@ impl Method {
     /// The method fitted to the session's model, with what was published for it where
     /// that is wanted; which it is, is said once.
     pub fn decoder(&self, session: &Session) -> Result<Decoder, Failure> {
-        let Some(preset) = &self.preset else { return Ok(session.decoder(&self.pipeline)?) };
-        match preset.row(session.model())? {
+        match self.published(session)? {
             None => Ok(session.decoder(&self.pipeline)?),
+            Some(_) => self.decoder_with(session, &Params::default()),
+        }
+    }
+
+    /// The same with these parameters in the place of its own.
+    pub fn decoder_with(&self, session: &Session, params: &Params) -> Result<Decoder, Failure> {
+        let params = self.params(session)?.merged(params);
+        Ok(session.decoder(&Pipeline::parse(&self.text, &params)?)?)
+    }
+
+    /// The parameters that are not as by default, and maybe some of other methods: what was
+    /// published, where that is wanted, and what was given or set.
+    pub fn params(&self, session: &Session) -> Result<Params, Failure> {
+        Ok(self.published(session)?.unwrap_or_default().merged(&self.params))
+    }
+
+    /// What was published for the session's model, where that is wanted; it is said once.
+    fn published(&self, session: &Session) -> Result<Option<Params>, Failure> {
+        let Some(preset) = &self.preset else { return Ok(None) };
+        match preset.row(session.model())? {
+            None => Ok(None),
             Some(row) => {
                 static SAID: Once = Once::new();
                 let published = row.params();
@@ -48,8 +68,7 @@ impl Method {
                         row.source,
                     ));
                 });
-                let params = published.merged(&preset.params);
-                Ok(session.decoder(&Pipeline::parse(&preset.text, &params)?)?)
+                Ok(Some(published))
             }
         }
     }
@@ -139,12 +158,9 @@ pub fn methods(
         let preset = params.preset.filter(|_| Pipeline::methods(text).is_ok_and(|m| has_sled(&m)));
         methods.push(Method {
             pipeline: Pipeline::parse(text, &params.values)?,
-            preset: preset.map(|wanted| Preset {
-                wanted,
-                is_flag,
-                text: (*text).to_owned(),
-                params: params.values.clone(),
-            }),
+            text: (*text).to_owned(),
+            params: params.values.clone(),
+            preset: preset.map(|wanted| Preset { wanted, is_flag }),
         });
     }
     Ok(methods)

@@ -6,6 +6,7 @@ pub mod eval;
 mod grammar;
 mod method;
 mod prompt;
+pub mod tune;
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use method::Method;
 use method::{method, methods, named_methods};
 pub use prompt::{FilePrompt, Prompt};
 use prompt::{prompt, prompts, spread};
+pub use tune::TuneJob;
 
 /// A model to load and how to set it up.
 pub struct ModelJob {

@@ -38,3 +38,5 @@ mod support;
 #[cfg(unix)]
 mod terminal;
 mod tools;
+#[cfg(feature = "atlas")]
+mod tune;

@@ -54,6 +54,7 @@ impl Run {
                 tasks: self.tasks.iter().map(|task| task.setup.clone()).collect(),
             },
             tasks: self.tasks.iter().map(|task| task.results(&names)).collect(),
+            tuning: None,
             times: Times { finished: "2026-03-14T15:09:26Z".into(), seconds: 421.0 },
         }
     }

@@ -210,6 +210,7 @@ fn setup(name: &str, title: &str, documents: usize) -> TaskSetup {
         data_sha256: "0f3c7a9e5d1b8264c0e2a4f6d8b0c2e4f6a8d0b2c4e6f8a0d2b4c6e8f0a2d4b6".into(),
         rows: documents,
         limit: documents,
+        half: None,
         judge: Judge::new(vec![Metric::Mc1]),
     }
 }

@@ -57,8 +57,15 @@ fn of_task(its: &TaskSetup, this: &TaskSetup) -> Option<String> {
     if (&its.data_sha256, its.rows) != (&this.data_sha256, this.rows) {
         return Some(format!("the data of its task {name} are another file than {}", this.data));
     }
-    (its.limit != this.limit)
-        .then(|| format!("its limit for the task {name} is {}, not {}", its.limit, this.limit))
+    if its.limit != this.limit {
+        return Some(format!("its limit for the task {name} is {}, not {}", its.limit, this.limit));
+    }
+    let half = |task: &TaskSetup| match task.half {
+        Some(half) => format!("the {}", half.half.name()),
+        None => "all rows".to_owned(),
+    };
+    (its.half != this.half)
+        .then(|| format!("it has {} of the task {name}, not {}", half(its), half(this)))
 }
 
 /// Names the first key whose values differ.

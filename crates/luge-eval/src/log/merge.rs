@@ -9,7 +9,7 @@ use crate::log::difference::difference;
 use crate::log::read::{Found, Note, asked, place, read};
 use crate::log::{Lock, Shard, lock};
 use crate::record::Record;
-use crate::results::Setup;
+use crate::results::{Setup, TaskSetup};
 
 /// A run that several processes have done.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,7 +136,12 @@ fn missing(
 ) -> Vec<(Shard, usize, usize)> {
     let parts = (1..=of).filter_map(|number| Shard::new(number, of));
     let lacking = parts.filter_map(|part| {
-        let wanted: usize = setup.tasks.iter().map(|task| part.count(asked(task))).sum();
+        // A half is not parted any further.
+        let of_task = |task: &TaskSetup| match task.half {
+            Some(half) => half.rows,
+            None => part.count(asked(task)),
+        };
+        let wanted: usize = setup.tasks.iter().map(of_task).sum();
         let there = records.keys().filter(|(_, index)| part.has(*index)).count();
         (there < wanted).then(|| (part, wanted - there, wanted))
     });

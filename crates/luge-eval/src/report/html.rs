@@ -13,6 +13,7 @@ use luge_page::assets::{CHART_JS, COMMON_JS, DEPTH_JS, LENS_CSS, PAGE_CSS};
 use luge_page::template::{escape_json, escape_text, fill};
 use serde::{Serialize, Serializer};
 
+use super::Table;
 use crate::record::{Answered, Layers, Outcome, Record, Scored};
 use crate::results::Results;
 
@@ -80,7 +81,8 @@ pub enum ShownAnswer {
 pub fn html(results: &Results, tasks: &[ShownTask<'_>]) -> String {
     let mut layers = Lines::default();
     let tasks = tasks.iter().map(|task| TaskData::new(task, &mut layers)).collect();
-    let data = Data { results, tasks, layers_left_out: layers.left_out };
+    let tuning = super::tuning::table(results).map(TuningData::new);
+    let data = Data { results, tasks, tuning, layers_left_out: layers.left_out };
     let json = serde_json::to_string(&data).expect("numbers, texts and lists");
     fill(HTML, |name| match name {
         "title" => escape_text(&title(results)),
@@ -104,7 +106,25 @@ fn title(results: &Results) -> String {
 struct Data<'a> {
     results: &'a Results,
     tasks: Vec<TaskData<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuning: Option<TuningData>,
     layers_left_out: usize,
+}
+
+/// How a setting was chosen, as on the terminal.
+#[derive(Serialize)]
+struct TuningData {
+    title: String,
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+    notes: Vec<String>,
+}
+
+impl TuningData {
+    fn new(table: Table) -> Self {
+        let Table { title, header, rows, notes } = table;
+        TuningData { title, header, rows, notes }
+    }
 }
 
 #[derive(Serialize)]
@@ -315,6 +335,7 @@ mod tests {
                     data_sha256: "ef".into(),
                     rows: 2,
                     limit: 2,
+                    half: None,
                     judge: Judge::new(vec![Metric::Mc1]),
                 }],
             },
@@ -332,6 +353,7 @@ mod tests {
                 }],
                 changes: vec![Changes { method: "sled".into(), changed: 1, better: 1, worse: 0 }],
             }],
+            tuning: None,
             times: Times { finished: "2026-03-14T15:09:26Z".into(), seconds: 1.0 },
         }
     }

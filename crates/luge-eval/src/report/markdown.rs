@@ -2,10 +2,12 @@
 
 use super::{
     LEVEL, controls, could_not_be_asked, counted, difference_with_interval, duration, probability,
-    reading, scoring, share, sharing, speed, thousands, title, with_interval,
+    reading, scoring, share, sharing, speed, thousands, title, tuning_notes, with_interval,
 };
+use crate::document::Problem;
 use crate::results::{Results, Role, Scoring, TaskResults};
 use crate::statistics::RESAMPLES;
+use crate::tune::Half;
 
 /// How many of a task's problems are listed.
 const PROBLEMS: usize = 20;
@@ -19,7 +21,7 @@ pub fn markdown(results: &Results) -> String {
     for task in &results.tasks {
         text += &of_task(results, task);
     }
-    text
+    text + &tuning(results)
 }
 
 fn what_was_run(results: &Results) -> String {
@@ -81,13 +83,17 @@ fn what_was_run(results: &Results) -> String {
 }
 
 fn of_task(results: &Results, task: &TaskResults) -> String {
-    let mut text = format!("## {} ({})\n\n", plain(title(results, task)), code(&task.task));
+    let mut text = format!("## {} ({})\n\n", plain(&title(results, task)), code(&task.task));
     if let Some(setup) = results.setup.tasks.iter().find(|setup| setup.name == task.task) {
-        let asked = if setup.limit < setup.rows {
+        let mut asked = if setup.limit < setup.rows {
             format!("the first {} of {}", thousands(setup.limit as u64), counted(setup.rows, "row"))
         } else {
             counted(setup.rows, "row")
         };
+        if let Some(half) = setup.half {
+            let rows = thousands(half.rows as u64);
+            asked += &format!(", of these the {} of {rows}", half.half.name());
+        }
         text += &format!(
             "{}, {asked}, SHA-256 {}; definition {}.\n\n",
             code(&setup.data),
@@ -103,7 +109,7 @@ fn of_task(results: &Results, task: &TaskResults) -> String {
         text += &changes(task);
         text += &categories(results, task);
     }
-    text += &problems(task);
+    text += &problems(&task.problems);
     if let Some(sentence) = sharing(task) {
         text += &format!("{sentence}\n\n");
     }
@@ -217,19 +223,41 @@ fn categories(results: &Results, task: &TaskResults) -> String {
     text + ".\n\n"
 }
 
-fn problems(task: &TaskResults) -> String {
-    if task.problems.is_empty() {
+fn problems(problems: &[Problem]) -> String {
+    if problems.is_empty() {
         return String::new();
     }
-    let mut text =
-        format!("**{}; in no number above:**\n\n", could_not_be_asked(task.problems.len()));
-    for problem in task.problems.iter().take(PROBLEMS) {
+    let mut text = format!("**{}; in no number above:**\n\n", could_not_be_asked(problems.len()));
+    for problem in problems.iter().take(PROBLEMS) {
         text += &format!("* {}: {}\n", plain(&problem.place), plain(&problem.what));
     }
-    if let Some(more) = task.problems.len().checked_sub(PROBLEMS).filter(|&more| more > 0) {
+    if let Some(more) = problems.len().checked_sub(PROBLEMS).filter(|&more| more > 0) {
         text += &format!("* and {} more, in `results.json`\n", thousands(more as u64));
     }
     text + "\n"
+}
+
+/// How a setting was chosen, and what came of it; nothing where nothing was tuned.
+fn tuning(results: &Results) -> String {
+    let Some(tuning) = &results.tuning else { return String::new() };
+    let mut text = format!("## {}\n\n", plain(&super::tuning::title(tuning)));
+    for note in tuning_notes(results) {
+        text += &format!("* {}\n", plain(&note));
+    }
+    let grid: Vec<String> = tuning
+        .grid
+        .iter()
+        .map(|axis| code(&format!("{}={}", axis.name, axis.values.join(", "))))
+        .collect();
+    if !grid.is_empty() {
+        text += &format!("\nSearched: {}.\n", grid.join("; "));
+    }
+    text += &format!("\n**The best of them on the {}:**\n\n", Half::Tuning.name());
+    let rows = super::tuning::rows(tuning).into_iter();
+    let rows = rows.map(|row| row.iter().map(|cell| plain(cell)).collect());
+    let header = ["", &plain(&tuning.method), &format!("{}, percent", plain(&tuning.metric))];
+    text += &table(&header, 2, rows);
+    text + &problems(&tuning.problems)
 }
 
 fn caption(results: &Results, task: &TaskResults, what: &str) -> String {

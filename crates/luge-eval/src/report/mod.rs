@@ -6,14 +6,16 @@
 mod html;
 mod markdown;
 mod shown;
+mod tuning;
 
 pub use html::{Shown, ShownAnswer, ShownDocument, ShownTask, html};
 pub use markdown::markdown;
 pub use shown::shown;
+pub use tuning::tuning_notes;
 
 use crate::judge::Metric;
 use crate::record::Cost;
-use crate::results::{Comparison, MetricResults, Results, Role, Scoring, TaskResults};
+use crate::results::{Comparison, MetricResults, Results, Role, Scoring, TaskResults, TaskSetup};
 
 /// Above this a corrected p-value is no sign of a difference.
 pub const LEVEL: f64 = 0.05;
@@ -60,9 +62,9 @@ pub struct Table {
     pub notes: Vec<String>,
 }
 
-/// A table for each task, for the terminal.
+/// A table for each task, for the terminal, and one of the settings that were tried.
 pub fn tables(results: &Results) -> Vec<Table> {
-    results.tasks.iter().map(|task| table(results, task)).collect()
+    results.tasks.iter().map(|task| table(results, task)).chain(tuning::table(results)).collect()
 }
 
 fn table(results: &Results, task: &TaskResults) -> Table {
@@ -124,9 +126,12 @@ fn readings(metric: &MetricResults) -> Option<String> {
 }
 
 /// What a task is called in headings.
-fn title<'a>(results: &'a Results, task: &'a TaskResults) -> &'a str {
-    let setup = results.setup.tasks.iter().find(|setup| setup.name == task.task);
-    setup.map_or(&task.task, |setup| &setup.title)
+fn title(results: &Results, task: &TaskResults) -> String {
+    match results.setup.tasks.iter().find(|setup| setup.name == task.task) {
+        None => task.task.clone(),
+        Some(TaskSetup { title, half: None, .. }) => title.clone(),
+        Some(TaskSetup { title, half: Some(half), .. }) => format!("{title}, {}", half.half.name()),
+    }
 }
 
 /// The names of the methods that are controls.

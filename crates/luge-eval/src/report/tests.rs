@@ -1,5 +1,7 @@
 use super::*;
+use crate::document::Problem;
 use crate::results::tests::{problem, records, results, setup};
+use crate::tune::{Axis, Half, HalfSetup, TUNED, Tried, Tuning};
 
 #[test]
 fn the_whole_report() {
@@ -76,4 +78,75 @@ fn numbers_for_people() {
     assert_eq!(p, ["<0.001", "0.001", "<0.050", "0.050", "0.051", "1.000"]);
     let counts = [0, 999, 1000, 1_234_567].map(thousands);
     assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
+}
+
+/// The results as if SLED had been tuned.
+fn tuned() -> Results {
+    let mut results = results();
+    for task in &mut results.setup.tasks {
+        task.half = Some(HalfSetup { half: Half::HeldOut, rows: 62 });
+    }
+    let tried = |setting: &str, mean| Tried { setting: vec![setting.to_owned()], mean };
+    results.tuning = Some(Tuning {
+        method: "sled".to_owned(),
+        metric: "mc1".to_owned(),
+        grid: vec![Axis::parse("evolution-rate=1,2,3").unwrap()],
+        settings: 3,
+        documents: 1234,
+        problems: vec![Problem { index: 3, place: "row 4".to_owned(), what: "empty".to_owned() }],
+        seconds: 83.4,
+        greedy: 0.71,
+        usual: Some(0.70),
+        best: vec![tried("evolution-rate=1", 0.72), tried("evolution-rate=2", 0.70)],
+        versus_usual: None,
+    });
+    results
+}
+
+/// The results in which the tuned setting is beside greedy like this.
+fn tuned_with(difference: f64, interval: [f64; 2], p: f64) -> Results {
+    let mut results = tuned();
+    let method = &mut results.tasks[0].metrics[0].methods[1];
+    method.method = TUNED.to_owned();
+    let versus = method.versus_greedy.as_mut().unwrap();
+    (versus.difference, versus.interval, versus.p_corrected) = (difference, interval, p);
+    let usual = versus.clone();
+    results.tuning.as_mut().unwrap().versus_usual = Some(usual);
+    results
+}
+
+#[test]
+fn what_tuning_came_to() {
+    let results = tuned_with(-0.01, [-0.03, 0.01], 0.4);
+    let table = tables(&results).pop().unwrap();
+    let rows: Vec<String> = table.rows.iter().map(|row| row.join("; ")).collect();
+    let text = [table.title, table.header.join("; "), rows.join("\n"), table.notes.join("\n")];
+    let markdown = markdown(&results);
+    let (_, section) = markdown.split_once("## Tuning").unwrap();
+    insta::assert_snapshot!(format!("{}\n\n## Tuning{section}", text.join("\n")));
+    assert!(markdown.contains("of these the held-out half of 62"), "{markdown}");
+    assert!(tables(&results)[0].title.contains(", held-out half; 40 documents"));
+}
+
+#[test]
+fn a_tuned_setting_is_better_only_where_that_is_shown() {
+    let note =
+        |difference, interval, p| tuning_notes(&tuned_with(difference, interval, p)).swap_remove(0);
+    assert!(note(-0.01, [-0.03, 0.01], 0.4).contains("is not better than greedy"));
+    assert!(note(0.0, [-0.03, 0.03], 1.0).contains("is not better than greedy"));
+    assert!(note(0.01, [-0.01, 0.03], 0.4).contains("not shown to be better than greedy"));
+    assert!(note(0.02, [0.01, 0.03], 0.06).contains("not shown to be better than greedy"));
+    assert!(note(0.02, [0.01, 0.03], 0.01).contains("is better than greedy"));
+}
+
+#[test]
+fn a_usual_setting_that_is_the_best_is_named() {
+    // There is no method "tuned" then.
+    let notes = tuning_notes(&tuned());
+    assert!(notes[0].contains("not shown to be better than greedy"), "{notes:?}");
+    assert!(notes[1].contains("the setting that sled usually has"), "{notes:?}");
+    let mut nothing = tuned();
+    nothing.tasks[0].documents = 0;
+    assert_eq!(tuning_notes(&nothing).len(), 1);
+    assert!(tuning_notes(&results()).is_empty());
 }

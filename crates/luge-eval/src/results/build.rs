@@ -26,7 +26,7 @@ impl Results {
             of_task(&setup, &task.name, &task.judge, &records)
         });
         let tasks = tasks.collect();
-        Self { setup, tasks, times }
+        Self { setup, tasks, tuning: None, times }
     }
 
     /// The number of the method that the others are compared with.

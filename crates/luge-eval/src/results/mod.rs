@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::document::Problem;
 use crate::judge::Judge;
 use crate::record::Cost;
+use crate::tune::{HalfSetup, Tuning};
 
 pub use build::NO_CATEGORY;
 
@@ -19,6 +20,9 @@ pub struct Results {
     pub setup: Setup,
     /// One for each task, in the order of the setup's.
     pub tasks: Vec<TaskResults>,
+    /// How the setting of a method was chosen, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// When, and how long it took: what is otherwise the next time.
     pub times: Times,
 }
@@ -124,6 +128,9 @@ pub struct TaskSetup {
     pub rows: usize,
     /// How many of the first rows were asked.
     pub limit: usize,
+    /// The half of these, where not all of them were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half: Option<HalfSetup>,
     /// How answers are judged.
     pub judge: Judge,
 }

@@ -16,6 +16,7 @@ pub(crate) fn setup() -> Setup {
         data_sha256: "e".repeat(64),
         rows,
         limit: 100,
+        half: None,
         judge,
     };
     let [choices, sums] = judges();

@@ -22,6 +22,7 @@ fn setup(first: usize, second: usize) -> Setup {
         data_sha256: "e".repeat(64),
         rows: limit + 10,
         limit,
+        half: None,
         judge: Judge::new(vec![Metric::Mc1]),
     };
     let method =

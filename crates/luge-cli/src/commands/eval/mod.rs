@@ -1,10 +1,10 @@
 //! `luge eval`: does a method help this model on this task?
 
-mod engine;
+pub(super) mod engine;
 mod estimate;
 mod list;
-mod report;
-mod setup;
+pub(super) mod report;
+pub(super) mod setup;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use luge::chat::ChatTemplate;
 use luge::{Session, SessionOptions, Together};
 use luge_eval::results::Times;
-use luge_eval::{Ended, Log, Record, Results, Run, Setup, merge};
+use luge_eval::{Ended, Engine, Log, Record, Results, Run, Setup, merge};
 
 use super::{counted, session};
 use crate::failure::{Failure, INTERRUPTED};
@@ -24,7 +24,7 @@ use setup::Methods;
 use watch::Watch;
 
 /// How many answers to a question are computed at once.
-const BRANCHES: u32 = 31;
+pub(super) const BRANCHES: u32 = 31;
 
 pub fn run(eval: Eval) -> Result<ExitCode, Failure> {
     match eval {
@@ -38,10 +38,7 @@ fn evaluate(mut job: EvalJob) -> Result<ExitCode, Failure> {
     let mut session = session(&job.model)?;
     let methods = Methods::new(&job, &session)?;
     session.prepare_together(&Together::new(&methods.decoders))?;
-    let template = match job.questions.chat {
-        true => Some(ChatTemplate::of(session.model())?),
-        false => None,
-    };
+    let template = template(&job, &session)?;
     let run = Run {
         tasks: &job.questions.tasks,
         shard: job.shard,
@@ -54,35 +51,12 @@ fn evaluate(mut job: EvalJob) -> Result<ExitCode, Failure> {
         return estimate::print(&mut session, &job, &methods, template, &run);
     }
     let setup = setup::setup(&job, &session, &methods, template.as_ref())?;
-    let folder = job.out.clone().unwrap_or_else(|| usual_folder(&setup));
-    let (mut log, mut records) = Log::open(&folder.join(job.shard.file_name()), &setup, job.shard)?;
-    for note in log.notes() {
-        output::say(format_args!("{note}"));
-    }
-    let mut watch = Watch::new(&setup, &run, &records, &folder);
-    let result = {
-        let mut engine = engine(&mut session, &job, &methods, template);
-        let done = records.clone();
-        run.go(&mut engine, &mut log, &done, &mut |record| {
-            watch.add(record);
-            records.push(record.clone());
-        })
+    let folder = job.out.clone().unwrap_or_else(|| usual_folder("luge-eval", &setup));
+    let mut engine = engine(&mut session, &job, &methods, template);
+    let log = folder.join(job.shard.file_name());
+    let Some(records) = ask(&mut engine, &run, &setup, &log)? else {
+        return Ok(ExitCode::from(INTERRUPTED));
     };
-    watch.finish();
-    match result {
-        Ok(()) => {}
-        Err(Ended::Interrupted) => {
-            output::say(format_args!(
-                "interrupted after {} of {}: the same command goes on from there ('{}')",
-                records.len(),
-                counted(run.places().count(), "document"),
-                folder.display(),
-            ));
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
-        Err(ended) => return Err(failure(ended)),
-    }
-    log.finish()?;
     if !job.shard.is_whole() {
         output::say(format_args!(
             "part {} is done, {} in '{}': when all are, luge eval merge {}",
@@ -100,7 +74,52 @@ fn evaluate(mut job: EvalJob) -> Result<ExitCode, Failure> {
     report::checked(&results, &folder)
 }
 
-fn engine<'a>(
+/// Asks what a log does not have, and returns all that it has then. Nothing comes back
+/// where this was interrupted, which has been said.
+pub(super) fn ask(
+    engine: &mut dyn Engine,
+    run: &Run<'_>,
+    setup: &Setup,
+    log: &Path,
+) -> Result<Option<Vec<Record>>, Failure> {
+    let folder = log.parent().unwrap_or(Path::new(""));
+    let (mut log, mut records) = Log::open(log, setup, run.shard)?;
+    for note in log.notes() {
+        output::say(format_args!("{note}"));
+    }
+    let mut watch = Watch::new(setup, run, &records, folder);
+    let done = records.clone();
+    let result = run.go(engine, &mut log, &done, &mut |record| {
+        watch.add(record);
+        records.push(record.clone());
+    });
+    watch.finish();
+    match result {
+        Ok(()) => {}
+        Err(Ended::Interrupted) => {
+            output::say(format_args!(
+                "interrupted after {} of {}: the same command goes on from there ('{}')",
+                records.len(),
+                counted(run.places().count(), "document"),
+                folder.display(),
+            ));
+            return Ok(None);
+        }
+        Err(ended) => return Err(failure(ended)),
+    }
+    log.finish()?;
+    Ok(Some(records))
+}
+
+/// The model's chat template, where it is to be used.
+pub(super) fn template(job: &EvalJob, session: &Session) -> Result<Option<ChatTemplate>, Failure> {
+    Ok(match job.questions.chat {
+        true => Some(ChatTemplate::of(session.model())?),
+        false => None,
+    })
+}
+
+pub(super) fn engine<'a>(
     session: &'a mut Session,
     job: &EvalJob,
     methods: &'a Methods,
@@ -124,14 +143,14 @@ fn failure(ended: Ended) -> Failure {
 
 /// The folder for a run that names none: by what it asks of which model, and by all that
 /// tells it from others.
-fn usual_folder(setup: &Setup) -> PathBuf {
+pub(super) fn usual_folder(above: &str, setup: &Setup) -> PathBuf {
     let tasks: Vec<&str> = setup.tasks.iter().map(|task| task.name.as_str()).collect();
     let model = Path::new(&setup.model.name);
     let model = model.file_stem().unwrap_or(model.as_os_str()).to_string_lossy();
     let names = format!("{}-{model}", tasks.join("+"));
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
     let names: String = names.chars().map(|c| if is_plain(c) { c } else { '_' }).take(80).collect();
-    Path::new("luge-eval").join(format!("{names}-{}", setup.short_hash()))
+    Path::new(above).join(format!("{names}-{}", setup.short_hash()))
 }
 
 /// The command line with the settings that are in force, and without what makes it a part
@@ -160,7 +179,7 @@ fn command() -> String {
 }
 
 /// When a run was finished, and how long its documents took.
-fn times(records: &[Record]) -> Times {
+pub(super) fn times(records: &[Record]) -> Times {
     Times {
         finished: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
         seconds: (records.iter().map(|record| record.seconds).sum::<f64>() * 1e3).round() / 1e3,

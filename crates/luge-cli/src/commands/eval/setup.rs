@@ -27,6 +27,20 @@ pub struct Methods {
 impl Methods {
     /// Those that were asked for, greedy, and the controls.
     pub fn new(job: &EvalJob, session: &Session) -> Result<Self, Failure> {
+        let mut methods = Self::asked(job, session)?;
+        methods.add_controls(job, session)?;
+        Ok(methods)
+    }
+
+    /// Greedy alone.
+    pub fn greedy(session: &Session) -> Result<Self, Failure> {
+        let mut methods = Methods { decoders: Vec::new(), setups: Vec::new() };
+        methods.insert_greedy(session)?;
+        Ok(methods)
+    }
+
+    /// Those that were asked for, behind greedy.
+    pub fn asked(job: &EvalJob, session: &Session) -> Result<Self, Failure> {
         let mut methods = Methods { decoders: Vec::new(), setups: Vec::new() };
         for (name, method) in &job.methods {
             let decoder = method.decoder(session)?;
@@ -44,24 +58,28 @@ impl Methods {
             if decoder.is_identity() && !methods.has_baseline() {
                 methods.insert(0, decoder, name, Role::Baseline);
             } else {
-                let last = methods.decoders.len();
-                methods.insert(last, decoder, name, Role::Asked);
+                methods.push(decoder, name, Role::Asked);
             }
         }
         if !methods.has_baseline() {
-            let greedy = session.decoder(&Pipeline::single(Greedy))?;
-            methods.insert(0, greedy, "greedy", Role::Baseline);
-        }
-        // Where the best token is taken, a cut that keeps it changes no text.
-        let has_choices = job.questions.tasks.iter().any(|own| own.task.kind() == Kind::Choice);
-        if job.controls && (has_choices || job.options.sampler.temperature > 0.0) {
-            methods.add_controls(session)?;
+            methods.insert_greedy(session)?;
         }
         Ok(methods)
     }
 
+    fn insert_greedy(&mut self, session: &Session) -> Result<(), Failure> {
+        let greedy = session.decoder(&Pipeline::single(Greedy))?;
+        self.insert(0, greedy, "greedy", Role::Baseline);
+        Ok(())
+    }
+
     fn has_baseline(&self) -> bool {
         self.setups.iter().any(|method| method.role == Role::Baseline)
+    }
+
+    /// Puts one more behind the others.
+    pub fn push(&mut self, decoder: Decoder, name: &str, role: Role) {
+        self.insert(self.decoders.len(), decoder, name, role);
     }
 
     fn insert(&mut self, place: usize, decoder: Decoder, name: &str, role: Role) {
@@ -70,8 +88,14 @@ impl Methods {
         self.decoders.insert(place, decoder);
     }
 
-    /// Beside each SLED, one that takes no step: its top-k cut alone.
-    fn add_controls(&mut self, session: &Session) -> Result<(), Failure> {
+    /// Beside each SLED, unless they are refused, one that takes no step: its top-k cut
+    /// alone.
+    pub fn add_controls(&mut self, job: &EvalJob, session: &Session) -> Result<(), Failure> {
+        // Where the best token is taken, a cut that keeps it changes no text.
+        let has_choices = job.questions.tasks.iter().any(|own| own.task.kind() == Kind::Choice);
+        if !job.controls || !(has_choices || job.options.sampler.temperature > 0.0) {
+            return Ok(());
+        }
         let mut cuts: Vec<(String, String)> = Vec::new();
         for decoder in &self.decoders {
             let mut stages = decoder.stages();
@@ -104,8 +128,7 @@ impl Methods {
                 "sled(evolution-rate=0,evolution-scale={scale},evolution-lower-bound={bound})"
             );
             let decoder = session.decoder(&text.parse::<Pipeline>()?)?;
-            let last = self.decoders.len();
-            self.insert(last, decoder, &name, Role::Control);
+            self.push(decoder, &name, Role::Control);
         }
         Ok(())
     }
@@ -151,7 +174,7 @@ pub fn setup(
 }
 
 fn task(planned: &Planned) -> TaskSetup {
-    let Planned { task, header, documents, generate, limit } = planned;
+    let Planned { task, header, documents, generate, limit, half: _ } = planned;
     let mut definition = task.sha256(header);
     if task.kind() == Kind::Answer && task.generate().as_ref() != Some(generate) {
         // What stands in the place of its own.
@@ -166,6 +189,7 @@ fn task(planned: &Planned) -> TaskSetup {
         data_sha256: documents.sha256.clone(),
         rows: documents.rows.len(),
         limit: *limit,
+        half: planned.half_setup(),
         judge: task.judge().clone(),
     }
 }

@@ -10,6 +10,10 @@ use luge_eval::{Record, Run, metric};
 use super::super::counted;
 use crate::output;
 
+/// How many methods a line has room for. Of more, it has the first, which the others are
+/// compared with, and the best.
+const MOST: usize = 6;
+
 /// Tells how far an evaluation is: on a terminal with a bar, or else in a line at the
 /// beginning and one at the end.
 pub struct Watch<'a> {
@@ -40,8 +44,12 @@ impl<'a> Watch<'a> {
             0 => String::new(),
             done => format!(", {done} of them done before"),
         };
+        let half = match setup.tasks.first().and_then(|task| task.half) {
+            Some(half) => format!(" of the {}", half.half.name()),
+            None => String::new(),
+        };
         output::say(format_args!(
-            "{}{rest}, {}{controls}; log and report in '{}'",
+            "{}{half}{rest}, {}{controls}; log and report in '{}'",
             counted(all, "document"),
             counted(asked, "method"),
             folder.display(),
@@ -102,9 +110,15 @@ impl<'a> Watch<'a> {
         let task = &self.setup.tasks[self.at];
         let name = task.judge.metrics.first().map_or("", |metric| metric.name());
         let means = self.setup.methods.iter().zip(sums);
-        let means = means
-            .filter(|(method, _)| method.role != Role::Control)
-            .map(|(method, sum)| format!("{} {:.1}", method.name, 100.0 * sum / *documents as f64));
+        let mut means: Vec<_> = means.filter(|(method, _)| method.role != Role::Control).collect();
+        if means.len() > MOST {
+            let best = means.iter().skip(1).copied().max_by(|(_, a), (_, b)| a.total_cmp(b));
+            means.truncate(1);
+            means.extend(best);
+        }
+        let means = means.iter().map(|(method, sum)| {
+            format!("{} {:.1}", method.name, 100.0 * **sum / *documents as f64)
+        });
         let means: Vec<String> = means.collect();
         self.bar.set_message(format!("{} {name}: {}", task.name, means.join("  ")));
     }

@@ -30,6 +30,7 @@ function heading() {
   $("nav").append(
     link("run", "What was run"),
     ...titles.map((title, i) => link(`task-${i}`, shown(title))),
+    data.tuning ? link("tuning", "Tuning") : "",
     link("documents", "Documents"),
   );
 }
@@ -66,16 +67,20 @@ function whatWasRun() {
       el("td", {}, el("code", {}, text)),
       el("td", {}, ROLES[role] ?? role),
     );
-  const taskRow = ({ name, title, data, data_sha256, definition_sha256, rows, limit }) =>
+  const taskRow = ({ name, title, data, data_sha256, definition_sha256, rows, limit, half }) =>
     el(
       "tr",
       {},
       el("th", { scope: "row" }, shown(title), quietly(` ${name}`)),
       el("td", { class: "report-path" }, shown(data)),
-      el("td", {}, limit < rows ? `${count(limit)} of ${count(rows)}` : count(rows)),
+      el("td", {}, asked(rows, limit, half)),
       el("td", {}, hash(data_sha256)),
       el("td", {}, hash(definition_sha256)),
     );
+  const asked = (rows, limit, half) => {
+    const all = half ? half.rows : limit;
+    return all < rows ? `${count(all)} of ${count(rows)}${half ? `, ${half.half}` : ""}` : count(rows);
+  };
   const th = (text) => el("th", { scope: "col" }, text);
   const value = (value) => (typeof value === "string" ? value : JSON.stringify(value));
   const engine =
@@ -198,9 +203,41 @@ function taskSection(task, number, show) {
   );
 }
 
+// How a setting was chosen, and what came of it on the documents it was not chosen on.
+function tuningSection({ title, header, rows, notes }) {
+  const row = ([place, setting, mean]) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, place),
+      el("td", {}, el("code", {}, shown(setting))),
+      el("td", {}, mean),
+    );
+  return el(
+    "section",
+    { class: "report-task", "aria-labelledby": "tuning" },
+    el("h2", { id: "tuning" }, shown(title)),
+    el(
+      "ul",
+      { class: "report-findings" },
+      notes.map((note) => el("li", {}, el("span", {}, shown(note)))),
+    ),
+    boxed(
+      "The best settings",
+      el(
+        "table",
+        { class: "report-table report-words" },
+        el("thead", {}, el("tr", {}, header.map((text) => el("th", { scope: "col" }, text)))),
+        el("tbody", {}, rows.map(row)),
+      ),
+    ),
+  );
+}
+
 heading();
 whatWasRun();
 const browser = documentBrowser($("documents"), data);
 $("tasks").append(...results.tasks.map((task, i) => taskSection(task, i, browser.showCategory)));
+if (data.tuning) $("tasks").append(tuningSection(data.tuning));
 browser.fromAddress();
 theme();
