@@ -28,7 +28,7 @@ pub use eval::{EvalArgs, EvalMergeArgs, QuestionArgs, ScoringArg};
 pub use given::Given;
 pub use grammar::GrammarArgs;
 pub use lens::{LensArgs, LensFormat};
-pub use method::{MethodArgs, MethodParams, PRESET, PresetArg};
+pub use method::{MethodArgs, MethodParams, PRESET, PresetArg, is_of_method};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
 pub use models::{FetchArgs, ListArgs, PullArgs, RmArgs, ShowArgs};
 pub use prompt::{IdList, PromptArgs};
