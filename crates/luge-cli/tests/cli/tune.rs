@@ -45,7 +45,7 @@ fn the_command_of_a_search_leaves_open_what_is_only_a_setting() {
     let out = folder.path().join("out");
     let (_, results) = done(&out, &format!("{FEW} --config {}", config.display()));
     let command = results["setup"]["command"].as_str().unwrap();
-    assert!(command.starts_with("LUGE_EVOLUTION_RATE=5 luge tune -m atlas "), "{command}");
+    assert!(command.starts_with("LUGE_EVOLUTION_RATE=5 luge tune "), "{command}");
     assert!(!command.contains("--evolution-rate"), "{command}");
 }
 
