@@ -240,6 +240,8 @@ impl Context {
             raw.n_ubatch = params.n_ubatch;
             // One more for finding out the graph without touching the others.
             raw.n_seq_max = params.n_sequences + 1;
+            // A context of fewer tokens than there are sequences would end the process.
+            raw.n_outputs_max = params.n_batch.max(raw.n_seq_max);
             raw.n_threads = params.threads as i32;
             raw.n_threads_batch = params.threads as i32;
             raw.type_k = params.type_k.raw();

@@ -109,6 +109,8 @@ pub enum ScoringArg {
 }
 
 #[derive(Debug, Args)]
+// As it is written.
+#[command(override_usage = "luge eval merge [OPTIONS] <DIR>...")]
 pub struct EvalMergeArgs {
     /// Folders of the parts, or their logs
     #[arg(value_name = "DIR", required = true)]

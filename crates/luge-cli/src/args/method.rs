@@ -41,6 +41,12 @@ pub enum PresetArg {
 /// The id and the name of the flag for published settings.
 pub const PRESET: &str = "preset";
 
+/// Whether the flag of this id is about methods: a parameter, or published ones. As a
+/// setting it waits for a method that has it, as a flag it does not.
+pub fn is_of_method(id: &str) -> bool {
+    id == PRESET || specs().iter().any(|spec| spec.name == id)
+}
+
 /// Every parameter of every method, each name once.
 fn specs() -> Vec<&'static ParamSpec> {
     let mut specs: Vec<&ParamSpec> = Vec::new();

@@ -28,7 +28,7 @@ pub use eval::{EvalArgs, EvalMergeArgs, QuestionArgs, ScoringArg};
 pub use given::Given;
 pub use grammar::GrammarArgs;
 pub use lens::{LensArgs, LensFormat};
-pub use method::{MethodArgs, MethodParams, PRESET, PresetArg};
+pub use method::{MethodArgs, MethodParams, PRESET, PresetArg, is_of_method};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
 pub use models::{FetchArgs, ListArgs, PullArgs, RmArgs, ShowArgs};
 pub use prompt::{IdList, PromptArgs};
@@ -333,12 +333,38 @@ pub fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<It
 }
 
 fn joined(mut args: Vec<OsString>) -> Vec<OsString> {
-    for (words, name) in TWO_WORDS {
-        if args.get(1..3).is_some_and(|first| first == words) {
-            args.splice(1..3, [OsString::from(name)]);
+    for ([one, other], name) in TWO_WORDS {
+        let first = behind_global(&args, 1);
+        if args.get(first).is_none_or(|word| word != one) {
+            continue;
+        }
+        let second = behind_global(&args, first + 1);
+        if args.get(second).is_some_and(|word| word == other) {
+            args.remove(second);
+            args[first] = OsString::from(name);
         }
     }
     args
+}
+
+/// The place of the first word from `at` on that is no flag of all commands, nor its value.
+fn behind_global(args: &[OsString], mut at: usize) -> usize {
+    while let Some(word) = args.get(at).and_then(|word| word.to_str()) {
+        at += match word {
+            "--color" | "--config" => 2,
+            "--quiet" | "--verbose" | "--no-config" => 1,
+            _ if word.starts_with("--color=") || word.starts_with("--config=") => 1,
+            _ if is_q_or_v(word) => 1,
+            _ => break,
+        };
+    }
+    at
+}
+
+/// Whether a word is `-q`, `-v`, `-vv` and so on.
+fn is_q_or_v(word: &str) -> bool {
+    let letters = word.strip_prefix('-').unwrap_or_default();
+    !letters.is_empty() && letters.bytes().all(|letter| matches!(letter, b'q' | b'v'))
 }
 
 /// A parser's report of several paragraphs as one line: what is wrong, and the
@@ -366,6 +392,8 @@ pub fn one_line(report: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -385,6 +413,25 @@ mod tests {
             "-fa",
         ];
         assert_eq!(long, wanted);
+    }
+
+    #[test]
+    fn two_words_are_one_command_wherever_the_flags_of_all_stand() {
+        let joined = |line: &str| {
+            let words = joined(line.split(' ').map(OsString::from).collect());
+            words.join(OsStr::new(" ")).into_string().unwrap()
+        };
+        assert_eq!(joined("luge eval merge out"), "luge eval-merge out");
+        assert_eq!(joined("luge -q eval merge out"), "luge -q eval-merge out");
+        assert_eq!(joined("luge eval -vv merge out"), "luge eval-merge -vv out");
+        assert_eq!(
+            joined("luge --config eval eval --color never merge out"),
+            "luge --config eval eval-merge --color never out"
+        );
+        for other in ["luge eval --out merge atlas", "luge run eval merge", "luge eval", "luge -q"]
+        {
+            assert_eq!(joined(other), other);
+        }
     }
 
     #[test]

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use luge::GenerateOptions;
 use luge_eval::results::Scoring;
+use luge_eval::task::Kind;
 use luge_eval::{DataFile, Planned, Shard, Task};
 use luge_hub::DatasetFile;
 
 use super::method::{Method, named_methods};
 use super::{ModelJob, model, sampling};
-use crate::args::{EvalArgs, EvalMergeArgs, Format, QuestionArgs, ScoringArg};
+use crate::args::{EvalArgs, EvalMergeArgs, Format, Given, QuestionArgs, ScoringArg};
 use crate::failure::Failure;
-use crate::locate;
+use crate::{locate, output};
 
 /// An evaluation.
 pub struct EvalJob {
@@ -35,6 +36,20 @@ pub struct Questions {
     pub scoring: Scoring,
 }
 
+impl Questions {
+    /// Says which flags do nothing, as they are about written answers and there are none.
+    pub fn remark_on_idle(&self, given: &Given) {
+        if self.tasks.iter().any(|own| own.task.kind() == Kind::Answer) {
+            return;
+        }
+        for flag in ["predict", "temp", "stop", "ignore-eos"] {
+            if given.has(&flag.replace('-', "_")) {
+                output::say(format_args!("--{flag} does nothing where no answer is written"));
+            }
+        }
+    }
+}
+
 /// What `luge eval` is to do.
 pub enum Eval {
     List(Format),
@@ -55,8 +70,10 @@ pub fn eval(args: EvalArgs) -> Result<Eval, Failure> {
     let methods = named_methods(&args.methods, &args.params, &[])?;
     let stop = args.sampling.stop.clone();
     let most = usize::try_from(args.sampling.predict).ok();
+    let questions = questions(&args.tasks, args.questions, most, &stop, args.model.fetch)?;
+    questions.remark_on_idle(&args.sampling.given);
     Ok(Eval::Run(Box::new(EvalJob {
-        questions: questions(&args.tasks, args.questions, most, &stop, args.model.fetch)?,
+        questions,
         model: model(args.model, &args.context)?,
         methods,
         controls: !args.no_controls,

@@ -83,9 +83,11 @@ pub fn tune(args: TuneArgs) -> Result<TuneJob, Failure> {
     let stop = args.sampling.stop.clone();
     let most = usize::try_from(args.sampling.predict).ok();
     let tasks = std::slice::from_ref(&args.task);
+    let questions = questions(tasks, args.questions, most, &stop, args.model.fetch)?;
+    questions.remark_on_idle(&args.sampling.given);
     Ok(TuneJob {
         eval: EvalJob {
-            questions: questions(tasks, args.questions, most, &stop, args.model.fetch)?,
+            questions,
             model: model(args.model, &args.context)?,
             methods,
             controls: !args.no_controls,

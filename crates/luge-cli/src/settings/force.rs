@@ -14,7 +14,7 @@ use luge_hub::Name;
 
 use super::file::{ConfigFile, Entry, Value};
 use super::{ATLAS, ONE_CALL, OTHER_VARIABLES, glob, has_settings, is_setting, variable};
-use crate::args::{PRESET, default_of};
+use crate::args::{PRESET, default_of, is_of_method};
 use crate::failure::Failure;
 
 /// Where a value comes from. The first wins.
@@ -77,6 +77,16 @@ pub struct Setting {
     is_off: bool,
 }
 
+/// Settings as one would write them for a call: flags, and what must not be one. A
+/// parameter that is a flag is refused where no method has it, and `luge tune` lets it be;
+/// one that is a variable waits, as a setting does.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// By name, with their values.
+    pub variables: Vec<(String, String)>,
+    pub flags: Vec<String>,
+}
+
 /// All settings of a command.
 pub struct Force {
     pub command: String,
@@ -128,23 +138,30 @@ impl Force {
         })
     }
 
-    /// What the environment and the file have put in force, as a command line would have
-    /// it.
-    pub fn flags(&self, command: &Command) -> Vec<String> {
-        let mut flags = Vec::new();
+    /// What the environment and the file have put in force, for another call to have it.
+    pub fn line(&self, command: &Command) -> Line {
+        let mut line = Line::default();
         // The settings are in the order of the flags.
         for (setting, arg) in self.settings.iter().zip(args(command, &self.command)) {
             let is_given = matches!(setting.origin, Origin::Flag | Origin::Default);
             match arg.get_action() {
                 _ if is_given || setting.is_off => {}
-                ArgAction::SetTrue | ArgAction::Count => flags.push(format!("--{}", setting.name)),
+                ArgAction::SetTrue | ArgAction::Count => {
+                    line.flags.push(format!("--{}", setting.name));
+                }
                 _ => {
                     let name = &setting.name;
-                    flags.extend(setting.values.iter().map(|value| format!("--{name}={value}")));
+                    let values = setting.values.iter();
+                    match is_of_method(&setting.id) {
+                        true => line
+                            .variables
+                            .extend(values.map(|value| (variable(name), value.clone()))),
+                        false => line.flags.extend(values.map(|value| format!("--{name}={value}"))),
+                    }
                 }
             }
         }
-        flags
+        line
     }
 
     /// The values in force for a flag; none where the command does not have it.

@@ -29,7 +29,7 @@ use crate::failure::Failure;
 use crate::output;
 pub use chat::{ChatSetting, parse_chat};
 use file::ConfigFile;
-pub use force::{Force, Origin, Setting};
+pub use force::{Force, Line, Origin, Setting};
 
 /// Names the configuration file.
 pub const CONFIG_VARIABLE: &str = "LUGE_CONFIG";
@@ -70,12 +70,12 @@ const ONE_CALL: [&str; 23] = [
 /// Commands about `luge` itself, whose flags are no settings.
 const TOOLS: [&str; 4] = ["config", "completions", "man", "eval-merge"];
 
-static FLAGS: OnceLock<Vec<String>> = OnceLock::new();
+static LINE: OnceLock<Line> = OnceLock::new();
 
-/// What the environment and the configuration file have put in force for the command, as
-/// its command line would have it.
-pub fn as_flags() -> &'static [String] {
-    FLAGS.get().map_or(&[], Vec::as_slice)
+/// What the environment and the configuration file have put in force for the command, for
+/// a call that has neither; none where it has no settings.
+pub fn as_line() -> Option<&'static Line> {
+    LINE.get()
 }
 
 static ALIASES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
@@ -135,7 +135,7 @@ fn with_settings(command: Command, given: &ArgMatches) -> Result<(Command, Vec<S
     let force = Force::new(&command, name, given, file.as_ref())?;
     file.map(keep_aliases);
     // Once: there is one command a process.
-    let _ = FLAGS.set(force.flags(&command));
+    let _ = LINE.set(force.line(&command));
     Ok((force.applied(command), force.notes))
 }
 

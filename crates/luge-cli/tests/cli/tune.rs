@@ -36,6 +36,19 @@ fn rows(log: &Path) -> Vec<u64> {
     records.map(|record| record["index"].as_u64().unwrap()).collect()
 }
 
+/// A flag would say which value stays.
+#[test]
+fn the_command_of_a_search_leaves_open_what_is_only_a_setting() {
+    let folder = tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    fs::write(&config, "evolution-rate = 5\n").unwrap();
+    let out = folder.path().join("out");
+    let (_, results) = done(&out, &format!("{FEW} --config {}", config.display()));
+    let command = results["setup"]["command"].as_str().unwrap();
+    assert!(command.starts_with("LUGE_EVOLUTION_RATE=5 luge tune "), "{command}");
+    assert!(!command.contains("--evolution-rate"), "{command}");
+}
+
 #[test]
 fn a_setting_is_chosen_on_one_half_and_tested_on_the_other() {
     let folder = tempdir().unwrap();

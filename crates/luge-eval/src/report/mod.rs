@@ -150,7 +150,7 @@ fn sharing(task: &TaskResults) -> Option<String> {
     let instead = |done: u64, alone: u64| match alone.checked_sub(done) {
         Some(saved) => format!("instead of {} ({} saved)", thousands(alone), share(saved, alone)),
         // Where one method can do without its exits, another may not.
-        None => format!("instead of {}", thousands(alone)),
+        None => format!("instead of {} ({} more)", thousands(alone), thousands(done - alone)),
     };
     let mut sentence = format!(
         "Shared by methods and candidates, {} tokens went through the transformer {}",

@@ -59,6 +59,15 @@ fn a_report_of_nothing() {
     assert!(markdown(&results).contains("## Methods") || markdown(&results).contains("| method |"));
 }
 
+/// A method alone may do without exits that it needs beside others.
+#[test]
+fn what_sharing_cost_is_said_as_such() {
+    let mut task = results().tasks[0].clone();
+    (task.cost.exits, task.cost.exits_alone) = (1420, 84);
+    let sentence = sharing(&task).unwrap();
+    assert!(sentence.ends_with("1,420 exits were computed instead of 84 (1,336 more)."));
+}
+
 #[test]
 fn the_scoring_of_the_public_scripts_is_named() {
     let mut setup = setup();

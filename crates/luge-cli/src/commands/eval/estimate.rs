@@ -113,7 +113,7 @@ pub fn print(
     if let Some(bytes) = object.memory_bytes {
         writeln!(out, "memory: {}", human_bytes(bytes))?;
     }
-    writeln!(out, "{ASIDE}from {} that were asked{ASIDE:#}", counted(object.asked, "document"))?;
+    writeln!(out, "{ASIDE}measured on {}{ASIDE:#}", counted(object.asked, "document"))?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

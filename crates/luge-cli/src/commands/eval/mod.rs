@@ -171,11 +171,17 @@ fn command() -> String {
             _ => {}
         }
     }
-    let settings = settings::as_flags().iter().filter(|flag| !is_left_out(&name(flag)));
-    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
-    words.splice(end..end, settings.cloned());
+    let mut before = String::new();
+    if let Some(line) = settings::as_line() {
+        let flags = line.flags.iter().filter(|flag| !is_left_out(&name(flag)));
+        let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+        words.splice(end..end, flags.cloned());
+        for (name, value) in &line.variables {
+            before += &format!("{name}={} ", shlex::try_quote(value).unwrap_or_default());
+        }
+    }
     let quoted = shlex::try_join(words.iter().map(String::as_str));
-    format!("luge {}", quoted.unwrap_or_else(|_| words.join(" ")))
+    format!("{before}luge {}", quoted.unwrap_or_else(|_| words.join(" ")))
 }
 
 /// When a run was finished, and how long its documents took.

@@ -4,13 +4,19 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use luge_eval::{Record, Results, report};
 
 use super::super::file::OutputFile;
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::{self, ASIDE, HEADING};
+
+/// The column of names, which may be long.
+const NAMES: usize = 1;
+
+/// The least characters of a name in a line.
+const LEAST: usize = 11;
 
 /// Writes `results.json`, `report.md` and `report.html`.
 pub fn write(results: &Results, records: &[Record], folder: &Path) -> Result<(), Failure> {
@@ -45,6 +51,8 @@ pub fn print(results: &Results, folder: &Path, format: Format) -> Result<(), Fai
     Ok(())
 }
 
+/// The table in the terminal's width. Where that is too little, the names of methods are
+/// broken first: numbers read badly in pieces.
 fn table(own: &report::Table) -> Table {
     let mut table = Table::new();
     table
@@ -54,6 +62,23 @@ fn table(own: &report::Table) -> Table {
         .set_header(own.header.iter().map(|head| format!("{ASIDE}{head}{ASIDE:#}")));
     for row in &own.rows {
         table.add_row(row);
+    }
+    let cells = |at: usize| own.rows.iter().chain([&own.header]).filter_map(move |row| row.get(at));
+    let needed = |at: usize| cells(at).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let others = (0..own.header.len()).filter(|at| *at != NAMES);
+    for gap in [2, 1] {
+        let taken: usize = others.clone().map(|at| needed(at) + gap).sum();
+        let least = needed(NAMES).min(LEAST) + gap;
+        if taken + least > output::width() {
+            continue;
+        }
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((1, gap as u16 - 1));
+            if at != NAMES {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        break;
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Left);

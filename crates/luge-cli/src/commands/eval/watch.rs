@@ -56,7 +56,7 @@ impl<'a> Watch<'a> {
         ));
         let bar = match output::is_watched() {
             false => ProgressBar::hidden(),
-            true => ProgressBar::new(all as u64).with_style(style("{bar:24} {pos}/{len}")),
+            true => ProgressBar::new(all as u64).with_style(style("{bar:10} {pos}/{len}")),
         };
         bar.set_position(done.len() as u64);
         // What is done says nothing of how long the rest takes.
@@ -73,7 +73,7 @@ impl<'a> Watch<'a> {
     pub fn add(&mut self, record: &Record) {
         self.count(record);
         if !self.is_timed {
-            self.bar.set_style(style("{bar:24} {pos}/{len}, {eta} left  {wide_msg}"));
+            self.bar.set_style(style("{bar:10} {pos}/{len}, {eta} left  {wide_msg}"));
             self.is_timed = true;
         }
         self.bar.inc(1);
@@ -111,15 +111,16 @@ impl<'a> Watch<'a> {
         let name = task.judge.metrics.first().map_or("", |metric| metric.name());
         let means = self.setup.methods.iter().zip(sums);
         let mut means: Vec<_> = means.filter(|(method, _)| method.role != Role::Control).collect();
+        let percent = |sum: &f64| format!("{:.1}", 100.0 * sum / *documents as f64);
+        let mut best = None;
         if means.len() > MOST {
-            let best = means.iter().skip(1).copied().max_by(|(_, a), (_, b)| a.total_cmp(b));
+            best = means.iter().skip(1).copied().max_by(|(_, a), (_, b)| a.total_cmp(b));
             means.truncate(1);
-            means.extend(best);
         }
-        let means = means.iter().map(|(method, sum)| {
-            format!("{} {:.1}", method.name, 100.0 * **sum / *documents as f64)
-        });
-        let means: Vec<String> = means.collect();
+        let means = means.iter().map(|(method, sum)| format!("{} {}", method.name, percent(sum)));
+        let mut means: Vec<String> = means.collect();
+        // Its name may be long, and is last.
+        means.extend(best.map(|(method, sum)| format!("best {}, {}", percent(sum), method.name)));
         self.bar.set_message(format!("{} {name}: {}", task.name, means.join("  ")));
     }
 }

@@ -241,9 +241,52 @@ fn settings_reach_the_methods() {
     // The command makes the run again where the settings are not in force.
     for out in ["file", "variables"] {
         let command = folder.results(out)["setup"]["command"].as_str().unwrap().replace('\'', "");
-        assert!(command.contains(" --methods=greedy,sled --evolution-rate=1"), "{command}");
+        assert!(command.starts_with("LUGE_EVOLUTION_RATE=1 luge eval -m atlas "), "{command}");
+        assert!(command.ends_with(" --methods=greedy,sled"), "{command}");
         assert!(!command.contains("config"), "{command}");
     }
+}
+
+/// Of fewer tokens than answers are computed at once.
+#[test]
+fn a_context_may_be_small() {
+    let folder = Folder::new();
+    let rows = "{\"question\": \"A\", \"choices\": [\" b\", \" c\"], \"answer\": 0}\n";
+    let rows = folder.file("own.jsonl", rows);
+    for (size, documents) in [("1", 0), ("8", 1), ("32", 1)] {
+        let outcome = folder.eval(size).arg(&rows).flags("--ctx-size").arg(size).outcome();
+        assert_eq!(folder.results(size)["tasks"][0]["documents"], documents, "{outcome:#?}");
+    }
+}
+
+#[test]
+fn flags_about_written_answers_are_remarked_on_where_there_are_none() {
+    let folder = Folder::new();
+    let said = |task: &str| {
+        let eval = luge("eval -m atlas --limit 1 --methods greedy -n 5 --stop X").arg(task);
+        eval.arg("--out").arg(folder.path(task)).outcome().stderr
+    };
+    let choice = said("atlas");
+    assert!(choice.contains("--predict does nothing where no answer is written"), "{choice}");
+    assert!(choice.contains("--stop does nothing where no answer is written"), "{choice}");
+    let written = said("atlas-open");
+    assert!(!written.contains("does nothing"), "{written}");
+}
+
+/// As flags, settings that no method has a use for would be refused.
+#[test]
+fn the_command_of_a_run_with_idle_settings_runs() {
+    let folder = Folder::new();
+    let config =
+        "relative-top = 0.3\npreset = true\nlayers = [0, 2, 4]\nstop = [\"it's\", \"A:\"]\n";
+    let config = folder.file("config.toml", config);
+    let flags = "atlas --limit 2 --methods sled";
+    folder.eval("out").flags(flags).arg("--config").arg(config).stdout();
+    let results = folder.results("out");
+    let command = results["setup"]["command"].as_str().unwrap();
+    let again = command.replacen("luge eval", "\"$1\" eval -q", 1) + " --out \"$2\"";
+    bare_luge().arg(folder.path("again")).in_shell(&again).stdout();
+    assert_eq!(folder.results("again")["setup"]["methods"], results["setup"]["methods"]);
 }
 
 #[test]

@@ -64,6 +64,13 @@ fn tables_keep_to_the_width_of_the_terminal() {
     let table: Vec<&str> = text.lines().skip(1).take_while(|line| line.starts_with(' ')).collect();
     assert!(table.len() > 3, "{text}");
     assert!(table.iter().all(|line| line.trim_end().chars().count() <= 80), "{text}");
+    assert!(table.iter().any(|line| line.contains(" sled       ") && line.contains(")")), "{text}");
+    // Where there is not room for all, names are broken, and numbers are not.
+    let long = "-q atlas --limit 4 --methods sled,sled(evolution-rate=1,layers=0..8)+dola";
+    let text = shown(100, eval(&Folder::new(), long));
+    let opened = |line: &&str| line.contains(" to ");
+    assert!(text.lines().filter(opened).all(|line| line.contains(')')), "{text}");
+    assert!(text.lines().filter(opened).count() >= 4, "{text}");
 }
 
 #[test]
