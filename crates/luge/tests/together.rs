@@ -328,11 +328,8 @@ fn exits_are_counted_as_often_as_they_are_computed() {
         let decoders = decoders(&session, methods);
         let methods = Together::new(&decoders);
         let scored = session.score_together(&methods, &HEADER, &pairs(&PROMPT)).unwrap().1;
-        let options = GenerateOptions {
-            ignore_eos: true,
-            exits: luge::ExitPolicy::Always,
-            ..tokens(1)
-        };
+        let options =
+            GenerateOptions { ignore_eos: true, exits: luge::ExitPolicy::Always, ..tokens(1) };
         let written = session.generate_together(&methods, &HEADER, &PROMPT, &options).unwrap().1;
         [scored.exits, written.exits]
     };
