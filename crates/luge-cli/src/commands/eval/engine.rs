@@ -99,7 +99,7 @@ impl<'a> SessionEngine<'a> {
     }
 
     /// Makes an error known. Where it was numbers that are none, none of them stays in the
-    /// cache: attention would take them up again, masked or not.
+    /// cache: what a back end masks by a factor of 0 would still be none.
     fn failed(&mut self, error: Error) -> EngineError {
         if is_not_a_number(&error) {
             self.session.clear();
