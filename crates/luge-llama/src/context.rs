@@ -154,6 +154,8 @@ pub struct Context {
     n_sequences: u32,
     /// For each token of the last batch, its number among the outputs.
     outputs: Vec<Option<usize>>,
+    /// How many exits have been computed.
+    exits_computed: u64,
 }
 
 struct ActiveExits {
@@ -279,6 +281,7 @@ impl Context {
             threads: params.threads,
             n_sequences: params.n_sequences,
             outputs: Vec::new(),
+            exits_computed: 0,
         })
     }
 
@@ -304,6 +307,12 @@ impl Context {
     /// states. Threads hold some tens of kilobytes more while they compute.
     pub fn exit_memory(&self) -> usize {
         self.exits.as_ref().map_or(0, |exits| exits.head.memory())
+    }
+
+    /// How many exits have been computed since the context was made: those of all layers
+    /// that were set, each time that the head went over a position.
+    pub fn exits_computed(&self) -> u64 {
+        self.exits_computed
     }
 
     /// Makes computations stop soon after the flag turns true, with
@@ -553,6 +562,7 @@ impl Context {
             exits.computed = None;
             exits.head.compute(capture.states(output))?;
             exits.computed = Some(output);
+            self.exits_computed += exits.spec.layers.len() as u64;
         }
         Ok(exits.head.logits())
     }
@@ -583,6 +593,7 @@ impl Context {
         } else {
             // The logits that were kept may be written over.
             exits.computed = None;
+            self.exits_computed += exits.spec.layers.len() as u64;
             exits.head.visit(capture.states(output), visit)
         }
     }
@@ -616,7 +627,11 @@ impl Context {
             assert!(!logits.is_null(), "the logits of an output are there");
             std::slice::from_raw_parts(logits, self.model.n_vocab())
         };
-        exits.head.sums(capture.states(output), final_logits, tokens, &self.threadpool)
+        let layers = exits.spec.layers.len() as u64;
+        let sums =
+            exits.head.sums(capture.states(output), final_logits, tokens, &self.threadpool)?;
+        self.exits_computed += if sums.is_some() { layers } else { 0 };
+        Ok(sums)
     }
 
     fn output_number(&self, index: usize) -> usize {

@@ -155,6 +155,11 @@ impl Session {
         self.context.exit_memory()
     }
 
+    /// How many exits have been computed so far: layers, summed over positions.
+    pub(crate) fn exits_computed(&self) -> u64 {
+        self.context.exits_computed()
+    }
+
     /// A flag that, set to true from anywhere, ends a running generation with
     /// [`FinishReason::Interrupted`](crate::FinishReason::Interrupted). It stays
     /// true until it is set to false.

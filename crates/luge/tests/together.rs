@@ -317,3 +317,28 @@ fn exits_that_only_others_read_are_not_computed() {
     assert_eq!(cost.exits, (shared + 1) * layers + (11 - shared) * (1 + layers));
     assert_eq!(cost.exits_alone, 12 * (1 + layers));
 }
+
+/// What is computed twice is counted twice; and it is not, in whatever order the methods
+/// are named.
+#[test]
+fn exits_are_counted_as_often_as_they_are_computed() {
+    let model = model("parity/llama");
+    let mut session = session(&model, 8);
+    let mut exits = |methods: &[&str]| {
+        let decoders = decoders(&session, methods);
+        let methods = Together::new(&decoders);
+        let scored = session.score_together(&methods, &HEADER, &pairs(&PROMPT)).unwrap().1;
+        let options =
+            GenerateOptions { ignore_eos: true, exits: luge::ExitPolicy::Always, ..tokens(1) };
+        let written = session.generate_together(&methods, &HEADER, &PROMPT, &options).unwrap().1;
+        [scored.exits, written.exits]
+    };
+    let layers = model.n_layers() as u64;
+    let once = [6 * layers, layers];
+    assert_eq!(exits(&["sled(evolution-scale=9)"]), once);
+    assert_eq!(exits(&["sled(evolution-scale=9)", "sled(evolution-scale=4)"]), once);
+    assert_eq!(exits(&["sled(evolution-scale=4)", "greedy", "sled(evolution-scale=9)"]), once);
+    // Within a pipeline the order is the user's.
+    let twice = once.map(|exits| 2 * exits);
+    assert_eq!(exits(&["sled(evolution-scale=4)+sled(evolution-scale=9)"]), twice);
+}

@@ -131,6 +131,16 @@ impl Gguf {
         self
     }
 
+    /// Fills a row of a tensor with one number, such as a token's embedding.
+    pub fn fill_row(&mut self, name: &str, row: usize, number: f32) -> &mut Self {
+        let tensor = self.tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
+        let bytes = tensor.shape[0] as usize * size_of::<f32>();
+        for value in tensor.data[row * bytes..(row + 1) * bytes].chunks_exact_mut(4) {
+            value.copy_from_slice(&number.to_le_bytes());
+        }
+        self
+    }
+
     /// The file, and where its parts end.
     pub fn to_bytes(&self) -> (Vec<u8>, Parts) {
         let mut file = b"GGUF".to_vec();

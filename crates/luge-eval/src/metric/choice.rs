@@ -84,11 +84,17 @@ impl Choice {
         Some(value)
     }
 
-    /// The first candidate with the highest score.
+    /// The first candidate with the highest score; where a right one is level with a wrong
+    /// one, the one that the metrics go by.
     pub(super) fn chosen(&self, is_per_length: bool) -> Option<usize> {
         let score = if is_per_length { Rated::per_length } else { Rated::sum };
-        let scores = self.candidates.iter().map(score).enumerate();
-        let first = scores.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let is_before = |this: &Rated, other: &Rated| {
+            let wins_ties = this.right != other.right && this.right == self.reference.ties;
+            score(this) > score(other) || (score(this) == score(other) && wins_ties)
+        };
+        let candidates = self.candidates.iter().enumerate();
+        let first =
+            candidates.reduce(|best, next| if is_before(next.1, best.1) { next } else { best });
         first.map(|(index, _)| index)
     }
 

@@ -60,9 +60,10 @@ pub fn answer(judge: &Judge, scoring: Scoring, outcome: &Outcome, method: usize)
     }
 }
 
-/// The number of the candidate that a method chose: the one with the highest score, of
-/// equals the first. Where the task's first metric is `acc_norm`, scores are divided by
-/// the answers' lengths here too.
+/// The number of the candidate that a method chose: the one with the highest score. Of
+/// equals it is the first, but a wrong one before a right one, as the metrics have it; a
+/// right one where they count ties as right. Where the task's first metric is `acc_norm`,
+/// scores are divided by the answers' lengths here too.
 ///
 /// Nothing where there is no candidate or no such method.
 pub fn chosen(

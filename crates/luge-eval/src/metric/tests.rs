@@ -134,9 +134,15 @@ fn who_is_level_is_not_above() {
     judge.reference.ties = true;
     close(&normalised_values(&judge, &outcome), &[0.0, 0.0, 0.0]);
     close(&values(&judge, Scoring::Reference, &outcome, 0), &[1.0, 0.5, 1.0]);
-    // Of equals the first.
+    // The answer is the one that the metrics go by, and of several the first.
     assert_eq!(chosen(&judge, Scoring::Normalised, &[], 0), None);
-    assert_eq!(answer(&judge, Scoring::Normalised, &outcome, 0), "right 0");
+    let answer = |scoring, right: &[f64], wrong: &[f64]| {
+        super::answer(&judge, scoring, &choice(right, wrong), 0)
+    };
+    assert_eq!(answer(Scoring::Normalised, &[-3.0, -3.0], &[-3.0, -3.0]), "wrong 0");
+    assert_eq!(answer(Scoring::Normalised, &[-3.0, -3.0], &[-4.0]), "right 0");
+    assert_eq!(answer(Scoring::Reference, &[-4.0, -3.0, -3.0], &[-3.0]), "right 1");
+    assert_eq!(answer(Scoring::Reference, &[-4.0], &[-3.0, -3.0]), "wrong 0");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From rows to questions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -146,7 +146,14 @@ impl Reader<'_> {
             Err(Missing::None) => Ok(Vec::new()),
             Err(why) => Err(why.text(field, row)),
         };
-        let (mut right_texts, wrong_texts) = (texts(right)?, texts(wrong)?);
+        let (mut right_texts, mut wrong_texts) = (texts(right)?, texts(wrong)?);
+        // An answer that is there twice would count twice, as it does in the public scripts.
+        if !self.reference {
+            for texts in [&mut right_texts, &mut wrong_texts] {
+                let mut seen = HashSet::new();
+                texts.retain(|text| seen.insert(text.clone()));
+            }
+        }
         let best = match &self.fields.best {
             Some(best) => match best.text(row) {
                 Ok(text) => Some(text),

@@ -16,7 +16,8 @@ fn right_and_wrong_answers_are_in_lists() {
                Q5,,b,\n\
                Q6,a,\" ; \",\n\
                Q7,a;b,c;a,\n\
-               Q8,,c,new\n";
+               Q8,,c,new\n\
+               Q9,a;b;a,c;c;d,b\n";
     assert_eq!(
         shown(&documents(CHOICE, "t.csv", csv).unwrap()),
         "1 [-] \"Q1\": +\" a\" ++\" b\" -\" c\"\n\
@@ -26,17 +27,18 @@ fn right_and_wrong_answers_are_in_lists() {
          t.csv, row 5 (line 6) has no right answer: the column right is empty\n\
          t.csv, row 6 (line 7) has no wrong answer: the column wrong is empty\n\
          t.csv, row 7 (line 8) has 'a' as a right and as a wrong answer\n\
-         8 [-] \"Q8\": ++\" new\" -\" c\"\n"
+         8 [-] \"Q8\": ++\" new\" -\" c\"\n\
+         9 [-] \"Q9\": +\" a\" ++\" b\" -\" c\" -\" d\"\n"
     );
 }
 
 #[test]
-fn the_public_scripts_keep_an_answer_that_is_right_and_wrong() {
+fn the_public_scripts_keep_an_answer_that_is_there_twice() {
     let task = Task::parse(CHOICE, "t.toml").unwrap();
-    let csv = b"q,right,wrong,best\nQ,a,a;b,\n".to_vec();
+    let csv = b"q,right,wrong,best\nQ,a,a;b;b,\n".to_vec();
     let data = DataFile::from_bytes(Path::new("t.csv"), csv).unwrap();
     let documents = task.documents_of(&data, true).unwrap();
-    assert_eq!(shown(&documents), "1 [-] \"Q\": ++\" a\" -\" a\" -\" b\"\n");
+    assert_eq!(shown(&documents), "1 [-] \"Q\": ++\" a\" -\" a\" -\" b\" -\" b\"\n");
 }
 
 #[test]

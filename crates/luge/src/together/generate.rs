@@ -158,13 +158,12 @@ impl Work<'_> {
         let number = (branch.history.len() - self.prompt) as u64;
         let at = Step { allowed: None, history: &branch.history, number };
         let mut ways: Vec<(u32, Vec<usize>)> = Vec::new();
-        let mut any_evaluated = false;
+        let exits_before = session.exits_computed();
         for &method in &branch.methods {
             let decoder = self.methods.decoders[method];
             let mut exits = ExitCounts::default();
             let token =
                 self.chooser.choose(session, decoder, &branch.plan, own, &at, &mut exits)?;
-            any_evaluated |= exits.evaluated > 0;
             self.exits[method].evaluated += exits.evaluated;
             self.exits[method].skipped += exits.skipped;
             match ways.iter_mut().find(|(way, _)| *way == token) {
@@ -172,9 +171,7 @@ impl Work<'_> {
                 None => ways.push((token, vec![method])),
             }
         }
-        if any_evaluated {
-            self.cost.exits += branch.plan.layers.len() as u64;
-        }
+        self.cost.exits += session.exits_computed() - exits_before;
         Ok(ways)
     }
 

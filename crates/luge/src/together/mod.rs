@@ -17,6 +17,7 @@ mod generate;
 mod score;
 mod tree;
 
+use std::cmp::Reverse;
 use std::ops::AddAssign;
 
 use luge_decoding::{Decoder, ExitDetail, ExitPlan};
@@ -34,7 +35,7 @@ pub struct Together<'a> {
 /// Methods that read their exits in one form, and so from the same pass.
 #[derive(Debug)]
 struct Group {
-    /// Their numbers, ascending.
+    /// Their numbers: those that read the most of an exit first, as that serves the others.
     members: Vec<usize>,
     /// The exits of all of them.
     plan: ExitPlan,
@@ -50,7 +51,8 @@ pub struct Cost {
     pub header: u64,
     /// Tokens that would have.
     pub tokens_alone: u64,
-    /// Exits that were computed: layers, summed over positions.
+    /// Exits that were computed: layers, summed over positions, and once more where a
+    /// method wants something else of them than those before it.
     pub exits: u64,
     /// Exits that would have been.
     pub exits_alone: u64,
@@ -94,7 +96,9 @@ impl<'a> Together<'a> {
             }
         }
         for group in &mut groups {
-            group.members.sort_unstable();
+            // Sums over an exit that were taken with the logits of the 100 best tokens have
+            // those of the 10 best in them, and not the other way round.
+            group.members.sort_by_key(|&member| (Reverse(most_tokens(decoders[member])), member));
         }
         Together { decoders, groups }
     }
@@ -119,6 +123,13 @@ impl<'a> Together<'a> {
     pub fn passes(&self) -> usize {
         self.groups.len()
     }
+}
+
+/// How many tokens' logits a method wants with the sums over an exit.
+fn most_tokens(decoder: &Decoder) -> usize {
+    let params = decoder.stages().flat_map(|stage| stage.params());
+    let scales = params.filter(|(name, _)| *name == "evolution-scale");
+    scales.filter_map(|(_, scale)| scale.to_string().parse().ok()).max().unwrap_or(0)
 }
 
 /// Adds the exits of another plan of the same form.

@@ -25,7 +25,6 @@ struct Scorer<'a> {
     plan: &'a ExitPlan,
     /// Room for a position's logits.
     logits: Vec<f32>,
-    exits: u64,
     exits_alone: u64,
 }
 
@@ -77,12 +76,13 @@ impl Session {
             // First, as finding out the graph takes room in the cache.
             cost.header += self.begin_behind(header, shared)? as u64;
             self.set_exits(&group.plan)?;
+            let exits_before = self.exits_computed();
             for tree in trees(&texts, shared.len(), self.branches(), self.ctx_size()) {
                 cost.tokens += self.fill(shared)? as u64;
                 cost.tokens += tree.nodes.len() as u64;
                 self.score_tree(&tree, &mut scorer, &mut sums)?;
             }
-            cost.exits += scorer.exits;
+            cost.exits += self.exits_computed() - exits_before;
             cost.exits_alone += scorer.exits_alone;
         }
         let tokens: u64 = wholes.iter().map(|whole| whole.len() as u64 - 1).sum();
@@ -172,7 +172,6 @@ impl<'a> Scorer<'a> {
             decoders: group.members.iter().map(decoder).collect(),
             plan: &group.plan,
             logits: Vec::new(),
-            exits: 0,
             exits_alone: 0,
         }
     }
@@ -210,9 +209,6 @@ impl<'a> Scorer<'a> {
             }
         }
         self.exits_alone += counts.evaluated * wanting().count() as u64;
-        if counts.evaluated > 0 {
-            self.exits += self.plan.layers.len() as u64;
-        }
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 
 use luge::chat::ChatTemplate;
 use luge::{
-    Decoder, Error, FinishReason, GenerateOptions, LensOptions, LlamaError, Message, Session,
-    Together,
+    Decoder, DecodingError, Error, FinishReason, GenerateOptions, LensOptions, LlamaError, Message,
+    Session, Together,
 };
 use luge_eval::{
     Answered, Candidate, Cost, Engine, EngineError, Generate, Header, Layers, Prompt, Scored, Sums,
@@ -98,6 +98,15 @@ impl<'a> SessionEngine<'a> {
         Ok((whole, behind))
     }
 
+    /// Makes an error known. Where it was numbers that are none, none of them stays in the
+    /// cache: what a back end masks by a factor of 0 would still be none.
+    fn failed(&mut self, error: Error) -> EngineError {
+        if is_not_a_number(&error) {
+            self.session.clear();
+        }
+        told(error)
+    }
+
     fn looked(
         &mut self,
         prompt: Prompt<'_>,
@@ -138,7 +147,7 @@ impl Engine for SessionEngine<'_> {
             .map_err(told)?;
         let header = self.header(prompt.header).map_err(told)?;
         let together = self.session.score_together(&self.methods, &header, &pairs);
-        let (scores, cost) = together.map_err(told)?;
+        let (scores, cost) = together.map_err(|error| self.failed(error))?;
         let mut all = Vec::new();
         for ((candidate, (_, tokens)), scores) in candidates.iter().zip(&pairs).zip(scores) {
             if scores.iter().any(|sums| !(sums.logit.is_finite() && sums.logprob.is_finite())) {
@@ -175,7 +184,7 @@ impl Engine for SessionEngine<'_> {
             ..self.options.clone()
         };
         let together = self.session.generate_together(&self.methods, &header, &tokens, &options);
-        let (completions, cost) = together.map_err(told)?;
+        let (completions, cost) = together.map_err(|error| self.failed(error))?;
         let answer = |completion: luge::Completion| Answered {
             text: completion.text,
             tokens: completion.tokens.len(),
@@ -205,6 +214,11 @@ impl Engine for SessionEngine<'_> {
             }
             // The text was written up to the end of the context.
             Err(Error::TooLong { .. }) => Ok(None),
+            // It looks at layers that no method reads.
+            Err(error) if is_not_a_number(&error) => {
+                self.session.clear();
+                Ok(None)
+            }
             result => result.map_err(told),
         }
     }
@@ -228,8 +242,14 @@ fn told(error: Error) -> EngineError {
         error @ (Error::TemplateRefuses { .. } | Error::TemplateFails { .. }) => {
             EngineError::Document(error.to_string())
         }
+        // One text may be too much for a model that is sound with others.
+        error if is_not_a_number(&error) => EngineError::Document(error.to_string()),
         error => EngineError::Failed(Box::new(error)),
     }
+}
+
+fn is_not_a_number(error: &Error) -> bool {
+    matches!(error, Error::Decoding(DecodingError::NotANumber { .. }))
 }
 
 /// A document's cost, which must not depend on those before it: the header's is left out.

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Folder, capitals, problems, written};
-use crate::support::{bare_luge, luge};
+use crate::gguf::Gguf;
+use crate::support::{bare_luge, luge, model};
 
 const HEADER: &str = "question,correct,incorrect\n";
 const PARIS: &str = "What is the capital of France?,Paris,Rome;Madrid\n";
@@ -336,4 +337,49 @@ fn the_page_and_the_table_have_the_same_numbers() {
 
 fn show(folder: &Path) -> String {
     folder.join("report.html").display().to_string()
+}
+
+/// A model may be sound but for some texts: these are named, and leave no trace in others.
+#[test]
+fn a_document_that_is_too_much_for_the_model_is_a_problem_of_its_own() {
+    /// Of the character z.
+    const TOKEN: usize = 154;
+    let folder = Folder::new();
+    let rows = ["abc", "ab zzz zzz zzz zzz", "abc", "bca", "zzz"]
+        .map(|question| format!("{question},x,y\n"));
+    let choices = folder.file("choices.csv", HEADER.to_owned() + &rows.concat());
+    let written =
+        folder.file("written.csv", "question,answer\nabc,x\nab zzz zzz zzz zzz,x\ncab,x\n");
+    let unsound = Gguf::parity("llama").fill_row("token_embd.weight", TOKEN, f32::NAN).file();
+    for (out, model) in [("unsound", unsound.path()), ("sound", &model("llama"))] {
+        let command = luge("eval -q -n 4 -fa off").model(model).arg("--out").arg(folder.path(out));
+        command.arg(&choices).arg(&written).stdout();
+    }
+    let results = folder.results("unsound");
+    for (task, places) in
+        [(0, &["choices.csv, row 2", "choices.csv, row 5"][..]), (1, &["written.csv, row 2"])]
+    {
+        let found = problems(&results, task);
+        assert_eq!(found.len(), places.len(), "{found:?}");
+        for (problem, place) in found.iter().zip(places) {
+            assert!(problem.starts_with(place) && problem.contains("NaN"), "{problem}");
+        }
+    }
+    // But for what the layers said, which has the model's name in it.
+    let outcomes = |out: &str| -> Vec<Value> {
+        let log = folder.text(out, "documents.jsonl");
+        let lines = log.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut outcomes: Vec<Value> = lines.map(|mut line| line["outcome"].take()).collect();
+        for kind in ["choice", "answer"] {
+            outcomes.iter_mut().filter_map(|own| own.get_mut(kind)).for_each(|own| {
+                own.as_object_mut().unwrap().remove("layers");
+            });
+        }
+        outcomes
+    };
+    let (unsound, sound) = (outcomes("unsound"), outcomes("sound"));
+    assert_eq!((unsound.len(), sound.len()), (8, 8));
+    for (unsound, sound) in unsound.iter().zip(sound) {
+        assert!(unsound["problem"].is_object() || *unsound == sound, "{unsound} {sound}");
+    }
 }
