@@ -132,6 +132,7 @@ impl Gguf {
     }
 
     /// Fills a row of a tensor with one number, such as a token's embedding.
+    #[cfg(all(unix, feature = "atlas"))]
     pub fn fill_row(&mut self, name: &str, row: usize, number: f32) -> &mut Self {
         let tensor = self.tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
         let bytes = tensor.shape[0] as usize * size_of::<f32>();
