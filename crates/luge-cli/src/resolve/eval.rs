@@ -10,7 +10,7 @@ use luge_hub::DatasetFile;
 
 use super::method::{Method, named_methods};
 use super::{ModelJob, model, sampling};
-use crate::args::{EvalArgs, EvalMergeArgs, Format, Given, QuestionArgs, ScoringArg};
+use crate::args::{EvalArgs, EvalMergeArgs, FetchArgs, Format, Given, QuestionArgs, ScoringArg};
 use crate::failure::Failure;
 use crate::{locate, output};
 
@@ -92,7 +92,7 @@ pub fn questions(
     args: QuestionArgs,
     most: Option<usize>,
     stop: &[String],
-    fetch: crate::args::FetchArgs,
+    fetch: FetchArgs,
 ) -> Result<Questions, Failure> {
     let scoring = match args.scoring {
         ScoringArg::Normalised => Scoring::Normalised,
@@ -221,11 +221,7 @@ fn is_other_task(text: &str) -> bool {
 }
 
 /// A task by its name on the command line, with its data.
-fn task(
-    name: &str,
-    data: &mut Data,
-    fetch: crate::args::FetchArgs,
-) -> Result<(Task, DataFile), Failure> {
+fn task(name: &str, data: &mut Data, fetch: FetchArgs) -> Result<(Task, DataFile), Failure> {
     let path = Path::new(name);
     let is_definition = path.extension().is_some_and(|extension| extension == "toml");
     let is_file = path.extension().is_some() || path.components().count() > 1;
@@ -277,7 +273,7 @@ fn in_folder(task: &Task, folder: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// The data of a task as they are published: built in, or on Hugging Face.
-fn published(task: &Task, fetch: crate::args::FetchArgs) -> Result<DataFile, Failure> {
+fn published(task: &Task, fetch: FetchArgs) -> Result<DataFile, Failure> {
     let source = task.source();
     #[cfg(feature = "atlas")]
     if source.builtin.is_some() {
