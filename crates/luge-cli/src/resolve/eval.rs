@@ -280,6 +280,14 @@ fn published(task: &Task, fetch: FetchArgs) -> Result<DataFile, Failure> {
         let (name, text) = ("questions.jsonl", luge::builtin::QUESTIONS);
         return Ok(DataFile::from_bytes(Path::new(name), text.as_bytes().to_vec())?);
     }
+    #[cfg(not(feature = "atlas"))]
+    if source.builtin.is_some() {
+        return Err(Failure::Usage(format!(
+            "the questions of {} are not built in here: name their file with --data, \
+             models/atlas/questions.jsonl of luge's sources",
+            task.name
+        )));
+    }
     match (&source.repo, &source.file) {
         (Some(repo), Some(file)) => {
             let file = DatasetFile::new(repo, source.revision.as_deref(), file)?;

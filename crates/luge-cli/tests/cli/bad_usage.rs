@@ -174,3 +174,11 @@ fn a_model_must_be_named_where_none_is_built_in() {
         says(&named.failure(2), &["atlas is not built in", "-m model.gguf", "./atlas"]);
     }
 }
+
+/// It once said that they come with luge.
+#[cfg(not(feature = "atlas"))]
+#[test]
+fn the_questions_of_atlas_must_be_named_where_they_are_not_built_in() {
+    let message = bare_luge().flags("eval atlas -m model.gguf").failure(2);
+    says(&message, &["the questions of atlas are not built in", "--data"]);
+}
