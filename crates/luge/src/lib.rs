@@ -37,6 +37,7 @@
 //! A [`Grammar`] holds what is generated to a JSON schema, to a grammar or to a regular
 //! expression, with any method.
 
+pub mod batching;
 #[cfg(feature = "atlas")]
 pub mod builtin;
 pub mod chat;
@@ -63,8 +64,8 @@ pub use grammar::Grammar;
 pub use lens::{Candidate, Lens, LensOptions, LensPosition, Opinion};
 pub use luge_decoding::{
     Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,
-    METHODS, Method, MethodInfo, ParamSpec, Params, Pipeline, SamplerOptions, Sled, Stage, Trace,
-    Value, Votes,
+    METHODS, Method, MethodInfo, ModelShape, ParamSpec, Params, Pipeline, SamplerOptions, Sled,
+    Stage, Trace, Value, Votes,
 };
 pub use luge_llama::{
     CacheType, Error as LlamaError, FlashAttention, Gguf, MetadataValue, Model, ModelParams,

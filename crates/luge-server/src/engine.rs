@@ -1,0 +1,275 @@
+//! The engine: one thread that writes the texts of all requests.
+//!
+//! A [`Batcher`] is at work on a thread of its own. Requests reach it through a channel,
+//! and each hears of its texts through another. Whoever drops a [`TextStream`] has gone
+//! away: the text is written no further.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use luge::batching::{Batcher, BatcherOptions, TextEvent, TextId, TextRequest};
+use luge::{Error, Model};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::Metrics;
+use crate::metrics::Ending;
+
+/// How to set up an engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// How texts are written.
+    pub batcher: BatcherOptions,
+    /// How many texts may wait until there is room to write them.
+    pub queue: usize,
+}
+
+/// Why a request is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    /// There are too many before it.
+    #[error("the server has too many requests waiting: try again in {} s", .retry_after.as_secs())]
+    Full {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The server is about to end.
+    #[error("the server is shutting down: try another one, or again later")]
+    Ending,
+}
+
+/// Writes texts for whoever asks. Clones share one thread.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    jobs: Mutex<Sender<Job>>,
+    /// Texts that were taken and have not ended.
+    texts: AtomicUsize,
+    most_texts: usize,
+    /// No more texts are taken.
+    closed: AtomicBool,
+    /// Stops the computation at once.
+    interrupt: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread is told.
+enum Job {
+    Write {
+        request: Box<TextRequest>,
+        text: Text,
+    },
+    /// No more jobs will come.
+    Close,
+}
+
+/// Whoever waits for a text.
+struct Text {
+    events: UnboundedSender<TextEvent>,
+    asked: Instant,
+    has_begun: bool,
+    _place: Place,
+}
+
+/// One of the texts that the engine has room for; given back when dropped.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.texts.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A text as it is written. Dropping it ends it.
+#[derive(Debug)]
+pub struct TextStream {
+    events: UnboundedReceiver<TextEvent>,
+}
+
+impl TextStream {
+    /// What comes next; `None` behind the end, or where the engine has ended.
+    pub async fn next(&mut self) -> Option<TextEvent> {
+        self.events.recv().await
+    }
+}
+
+impl Engine {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// As [`Batcher::new`].
+    pub fn start(
+        model: &Model,
+        options: &EngineOptions,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
+        let batcher = Batcher::new(model, &options.batcher)?;
+        let (jobs, receiver) = channel();
+        let shared = Arc::new(Shared {
+            jobs: Mutex::new(jobs),
+            texts: AtomicUsize::new(0),
+            most_texts: options.batcher.parallel as usize + options.queue,
+            closed: AtomicBool::new(false),
+            interrupt: batcher.interrupt(),
+            thread: Mutex::new(None),
+        });
+        let thread = std::thread::spawn(move || Worker::new(batcher, receiver, metrics).run());
+        *lock(&shared.thread) = Some(thread);
+        Ok(Engine { shared })
+    }
+
+    /// Has texts written, all of them or none.
+    ///
+    /// # Errors
+    /// [`Busy`]. What is wrong with a request comes as its [`TextEvent::Failed`].
+    pub fn submit(&self, requests: Vec<TextRequest>) -> Result<Vec<TextStream>, Busy> {
+        let shared = &self.shared;
+        if shared.closed.load(Ordering::Acquire) {
+            return Err(Busy::Ending);
+        }
+        let count = requests.len();
+        let taken = shared.texts.fetch_update(Ordering::AcqRel, Ordering::Acquire, |texts| {
+            (texts + count <= shared.most_texts).then_some(texts + count)
+        });
+        if taken.is_err() {
+            return Err(Busy::Full { retry_after: Duration::from_secs(1) });
+        }
+        let places: Vec<Place> = (0..count).map(|_| Place(Arc::clone(shared))).collect();
+        let jobs = lock(&shared.jobs);
+        let mut streams = Vec::with_capacity(count);
+        for (request, place) in requests.into_iter().zip(places) {
+            let (events, receiver) = unbounded_channel();
+            let text = Text { events, asked: Instant::now(), has_begun: false, _place: place };
+            jobs.send(Job::Write { request: Box::new(request), text }).map_err(|_| Busy::Ending)?;
+            streams.push(TextStream { events: receiver });
+        }
+        Ok(streams)
+    }
+
+    /// Takes no more texts; those that were taken are written to their ends.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        let _ = lock(&self.shared.jobs).send(Job::Close);
+    }
+
+    /// How many texts were taken and have not ended.
+    pub fn texts(&self) -> usize {
+        self.shared.texts.load(Ordering::Acquire)
+    }
+
+    /// Takes no more texts, and ends those that are being written. Returns when the thread
+    /// has ended.
+    pub fn stop(&self) {
+        self.close();
+        self.shared.interrupt.store(true, Ordering::Relaxed);
+        if let Some(thread) = lock(&self.shared.thread).take() {
+            // A panic there has been reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread.
+struct Worker {
+    batcher: Batcher,
+    jobs: Receiver<Job>,
+    metrics: Arc<Metrics>,
+    texts: std::collections::BTreeMap<TextId, Text>,
+    closed: bool,
+}
+
+impl Worker {
+    fn new(batcher: Batcher, jobs: Receiver<Job>, metrics: Arc<Metrics>) -> Self {
+        let texts = std::collections::BTreeMap::new();
+        Worker { batcher, jobs, metrics, texts, closed: false }
+    }
+
+    fn run(mut self) {
+        loop {
+            if self.texts.is_empty() {
+                if self.closed {
+                    return;
+                }
+                match self.jobs.recv() {
+                    Ok(job) => self.take(job),
+                    Err(_) => return,
+                }
+            }
+            while let Ok(job) = self.jobs.try_recv() {
+                self.take(job);
+            }
+            self.drop_abandoned();
+            self.step();
+        }
+    }
+
+    fn take(&mut self, job: Job) {
+        let Job::Write { request, text } = job else {
+            self.closed = true;
+            return;
+        };
+        match self.batcher.submit(*request) {
+            Ok(id) => {
+                self.texts.insert(id, text);
+            }
+            Err(error) => {
+                self.metrics.ended(Ending::Failed, text.asked.elapsed());
+                let _ = text.events.send(TextEvent::Failed(error));
+            }
+        }
+    }
+
+    /// Ends the texts that no one waits for any more.
+    fn drop_abandoned(&mut self) {
+        let Worker { batcher, texts, metrics, .. } = self;
+        texts.retain(|&id, text| {
+            let is_wanted = !text.events.is_closed();
+            if !is_wanted {
+                batcher.cancel(id);
+                metrics.ended(Ending::Cancelled, text.asked.elapsed());
+            }
+            is_wanted
+        });
+    }
+
+    fn step(&mut self) {
+        let Worker { batcher, texts, metrics, .. } = self;
+        let result = batcher.step(&mut |id, event| {
+            let Some(text) = texts.get_mut(&id) else { return };
+            let ending = match &event {
+                TextEvent::Prompt(report) => {
+                    metrics.prompt(report.tokens, report.cached);
+                    None
+                }
+                TextEvent::Token(_) => {
+                    if !std::mem::replace(&mut text.has_begun, true) {
+                        metrics.first_token(text.asked.elapsed());
+                    }
+                    None
+                }
+                TextEvent::Finished(_) => Some(Ending::Finished),
+                TextEvent::Failed(_) => Some(Ending::Failed),
+            };
+            // Where no one listens any more, the next round drops the text.
+            let _ = text.events.send(event);
+            if let Some(ending) = ending {
+                metrics.ended(ending, text.asked.elapsed());
+                texts.remove(&id);
+            }
+        });
+        match result {
+            Ok(Some(report)) => metrics.step(&report, batcher.running(), batcher.waiting()),
+            Ok(None) => {}
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! luge as a server: the OpenAI API, with a choice of decoding in each request.
+//!
+//! * [`engine`] writes the texts: one thread owns the model's cache, and computes all
+//!   requests together ([`luge::batching`]).
+//! * [`served`] is what every request needs to know of the model.
+
+pub mod engine;
+mod metrics;
+pub mod served;
+
+pub use engine::{Busy, Engine, EngineOptions, TextStream};
+pub use metrics::Metrics;
+pub use served::{Limits, Served};
