@@ -35,7 +35,7 @@ impl ExitSpec {
 }
 
 /// How hidden states are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeadForm {
     /// Whether states pass the model's final norm before the head. The last block's
     /// output is read so only.

@@ -133,7 +133,7 @@ impl Context {
         // dropped after it. So is the pool.
         let (raw, reason) = with_log(|| unsafe {
             let mut raw = sys::llama_context_default_params();
-            raw.n_ctx = params.n_ctx;
+            raw.n_ctx = wanted.saturating_mul(params.texts.max(1));
             raw.n_batch = params.n_batch;
             raw.n_ubatch = params.n_ubatch;
             // One more for finding out the graph without touching the others.
@@ -187,7 +187,7 @@ impl Context {
         &self.model
     }
 
-    /// Room in the KV cache, in tokens.
+    /// Room for a text, in tokens.
     pub fn n_ctx(&self) -> u32 {
         self.n_ctx
     }

@@ -7,8 +7,10 @@ use llama_cpp_sys_2 as sys;
 /// How to make a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextParams {
-    /// Room in the KV cache, in tokens; 0 for what the model was trained with.
+    /// Room for a text, in tokens; 0 for what the model was trained with.
     pub n_ctx: u32,
+    /// How many texts of that length the KV cache has room for, at least 1.
+    pub texts: u32,
     /// The most tokens in a batch.
     pub n_batch: u32,
     /// The most tokens computed at once; larger batches are taken in pieces.
@@ -29,6 +31,7 @@ impl Default for ContextParams {
     fn default() -> Self {
         ContextParams {
             n_ctx: 0,
+            texts: 1,
             n_batch: 2048,
             n_ubatch: 512,
             n_sequences: 1,
