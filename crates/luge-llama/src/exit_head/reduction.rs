@@ -338,7 +338,8 @@ mod tests {
                 .chunks(width)
                 .zip(&bias)
                 .map(|(row, &bias)| {
-                    let product = row.iter().zip(*state).map(|(w, x)| f64::from(w * x)).sum::<f64>();
+                    let product =
+                        row.iter().zip(*state).map(|(w, x)| f64::from(w * x)).sum::<f64>();
                     product + f64::from(bias)
                 })
                 .collect();
