@@ -216,8 +216,8 @@ impl Context {
     /// `[exits × vocab]` floats and a little, for the most exits that have been
     /// computed together so far: those of one token, or of several where they are no
     /// more than 64. Elsewhere only the hidden states, and the logits that
-    /// [`Context::exit_logits`] keeps; threads hold some tens of kilobytes more while
-    /// they compute, up to 128 KB.
+    /// [`Context::exit_logits`] keeps; a thread holds 2 KB more for each exit of those
+    /// while it computes.
     pub fn exit_memory(&self) -> usize {
         self.heads.heads.iter().map(|(_, head)| head.memory()).sum()
     }
