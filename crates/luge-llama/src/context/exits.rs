@@ -101,13 +101,14 @@ impl Context {
             return self.set_exit_layers(&[]);
         }
         let done = self.set_exit_layers(&spec.layers).and_then(|()| self.prepare_head(form));
-        if done.is_err() {
+        if let Err(error) = done {
             self.set_exit_layers(&[])?;
+            return Err(error);
         }
         if self.heads.form != form {
             (self.heads.form, self.heads.kept) = (form, None);
         }
-        done
+        Ok(())
     }
 
     /// Sets the layers, ascending, that later batches capture, whatever form they are
@@ -155,7 +156,8 @@ impl Context {
     }
 
     /// Makes the head of a form, if it has not been made: what reads exits would do
-    /// so when it is first asked to.
+    /// so when it is first asked to. Where no layers have been set before, it computes
+    /// a token as [`Context::set_exit_layers`] does.
     ///
     /// # Errors
     /// As for [`Context::set_exit_layers`], [`Error::UnknownHead`] too if there is no
@@ -214,8 +216,8 @@ impl Context {
     /// `[exits × vocab]` floats and a little, for the most exits that have been
     /// computed together so far: those of one token, or of several where they are no
     /// more than 64. Elsewhere only the hidden states, and the logits that
-    /// [`Context::exit_logits`] keeps; threads hold some tens of kilobytes more while
-    /// they compute, up to 128 KB.
+    /// [`Context::exit_logits`] keeps; a thread holds 2 KB more for each exit of those
+    /// while it computes.
     pub fn exit_memory(&self) -> usize {
         self.heads.heads.iter().map(|(_, head)| head.memory()).sum()
     }
