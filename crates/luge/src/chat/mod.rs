@@ -46,21 +46,21 @@
 //! variables, and an endless one is stopped with an error; against one that is made to use
 //! up memory there is no guard.
 
+mod answer;
 mod conversation;
 mod engine;
 mod fallback;
 mod json;
 mod message;
-mod reasoning;
 
 use std::collections::BTreeMap;
 
 use luge_llama::Model;
 
-pub use conversation::{Answer, AnswerPiece, Conversation, Reply};
+pub use answer::{AnswerFormat, AnswerParser, AnswerPart, ToolChoice};
+pub use conversation::{Answer, AnswerPiece, Conversation, Part, Reply};
 pub use jiff::civil::DateTime;
 pub use message::{Message, ToolCall};
-pub use reasoning::Part;
 
 use crate::Error;
 
@@ -169,6 +169,11 @@ impl ChatTemplate {
     /// The template's text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Its text, with that for chats with tools where it is another.
+    fn all_text(&self) -> String {
+        [&*self.text, self.tool_use.as_deref().unwrap_or_default()].join("\n")
     }
 
     /// Where it comes from.
