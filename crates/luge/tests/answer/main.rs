@@ -3,6 +3,7 @@
 
 mod calls;
 mod cuts;
+#[cfg(feature = "atlas")]
 mod forced;
 mod thoughts;
 
