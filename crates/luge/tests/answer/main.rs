@@ -6,6 +6,7 @@ mod cuts;
 #[cfg(feature = "atlas")]
 mod forced;
 mod thoughts;
+mod vocabulary;
 
 use std::path::Path;
 

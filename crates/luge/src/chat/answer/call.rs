@@ -126,7 +126,7 @@ fn named(before: &str, between: &str, text: &str) -> Result<Option<Begun>, Broke
 
 /// The whole of a call whose arguments stand between marks.
 fn tagged(shape: &Shape, tools: &[Tool], text: &str) -> Result<Begun, Broken> {
-    let Shape::Tagged { name: (before, after), key, value, end, behind } = shape else {
+    let Shape::Tagged { name: (before, after), key, value, end, blank, behind } = shape else {
         return Err(Broken);
     };
     let rest = text.trim_start().strip_prefix(before).ok_or(Broken)?;
@@ -146,6 +146,8 @@ fn tagged(shape: &Shape, tools: &[Tool], text: &str) -> Result<Begun, Broken> {
             open => behind.trim_start().strip_prefix(open).ok_or(Broken)?,
         };
         let (text, behind) = behind.split_once(end).ok_or(Broken)?;
+        let text = text.strip_prefix(blank).unwrap_or(text);
+        let text = text.strip_suffix(blank).unwrap_or(text);
         arguments.insert(name.trim().to_owned(), argument(tool.parameter(name.trim()), text));
         rest = behind.trim_start();
     }
@@ -156,16 +158,17 @@ fn tagged(shape: &Shape, tools: &[Tool], text: &str) -> Result<Begun, Broken> {
 /// The value of an argument that is written as its text: a string where the schema says so
 /// or where it is no JSON.
 fn argument(schema: &Value, text: &str) -> Value {
-    // The lines of the marks are none of the text.
-    let text = text.strip_prefix('\n').unwrap_or(text);
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let is_string = match &schema["type"] {
+    let other = if is_text(schema) { None } else { serde_json::from_str(text.trim()).ok() };
+    other.unwrap_or_else(|| Value::from(text))
+}
+
+/// Whether an argument is a string by its schema.
+pub(super) fn is_text(schema: &Value) -> bool {
+    match &schema["type"] {
         Value::String(kind) => kind == "string",
         Value::Array(kinds) => kinds.iter().any(|kind| kind == "string"),
         _ => schema["enum"].as_array().is_some_and(|values| values.iter().all(Value::is_string)),
-    };
-    let other = if is_string { None } else { serde_json::from_str(text.trim()).ok() };
-    other.unwrap_or_else(|| Value::from(text))
+    }
 }
 
 /// The length of what is left of a call behind its arguments; `None` while that is not

@@ -127,6 +127,8 @@ pub(super) enum Shape {
         value: &'static str,
         /// Behind its value.
         end: &'static str,
+        /// Around its value, and no part of it.
+        blank: &'static str,
         /// Behind all.
         behind: &'static str,
     },
@@ -233,6 +235,7 @@ const CALLS: &[Calls] = &[
             key: "<parameter=",
             value: ">",
             end: "</parameter>",
+            blank: "\n",
             behind: "</function>",
         },
     },
@@ -247,6 +250,7 @@ const CALLS: &[Calls] = &[
             key: "<arg_key>",
             value: "</arg_key>\n<arg_value>",
             end: "</arg_value>",
+            blank: "",
             behind: "",
         },
     },
@@ -298,7 +302,7 @@ impl Calls {
                 // What may stand between a name and its arguments at Mistral.
                 marks.extend([*before, *between, *behind, CALL_ID]);
             }
-            Shape::Tagged { name, key, value, end, behind } => {
+            Shape::Tagged { name, key, value, end, behind, .. } => {
                 marks.extend([name.0, name.1, *key, *value, *end, *behind]);
             }
             Shape::Message => {

@@ -4,12 +4,12 @@ use luge_llama::Model;
 use serde_json::Value;
 
 use super::Tool;
+use super::call;
 use super::format::{Calls, Shape};
 use crate::grammar::with_white_space;
 
-/// A grammar of a call of one of these tools, or of several; `None` where there is none for
-/// the shape of calls.
-pub(super) fn lark(model: &Model, calls: &Calls, tools: &[&Tool], several: bool) -> Option<String> {
+/// A grammar of a call of one of these tools, or of several.
+pub(super) fn lark(model: &Model, calls: &Calls, tools: &[&Tool], several: bool) -> String {
     let text = |text: &str| literal(model, text);
     let mut rules = String::new();
     let mut names = Vec::new();
@@ -35,10 +35,19 @@ pub(super) fn lark(model: &Model, calls: &Calls, tools: &[&Tool], several: bool)
                 let start = text(&[&start, "<|constrain|>json<|message|>"].concat());
                 format!("{start} {arguments}")
             }
-            Shape::Tagged { .. } => return None,
+            Shape::Tagged { name: (before, after), behind, .. } => {
+                let line = if after.ends_with('\n') { "" } else { "\n" };
+                let start = text(&[*before, &tool.name, after, line].concat());
+                let tagged = tagged(model, &calls.shape, tool, &arguments);
+                rules.push_str(&tagged.rules);
+                format!("{start} {} {}", tagged.sequence, text(behind))
+            }
         };
-        let schema = with_white_space(tool.parameters.clone());
-        rules.push_str(&format!("call_{index}: {call}\n{arguments}: %json {schema}\n"));
+        if !matches!(calls.shape, Shape::Tagged { .. }) {
+            let schema = with_white_space(tool.parameters.clone());
+            rules.push_str(&format!("{arguments}: %json {schema}\n"));
+        }
+        rules.push_str(&format!("call_{index}: {call}\n"));
         names.push(format!("call_{index}"));
     }
     rules.push_str(&format!("call: {}\n", names.join(" | ")));
@@ -58,7 +67,9 @@ pub(super) fn lark(model: &Model, calls: &Calls, tools: &[&Tool], several: bool)
                 Shape::Object { blank, is_list: true, .. } => {
                     (*blank, "\", \"", ["\"[\"", "\"]\""])
                 }
-                Shape::Object { blank, .. } => (*blank, "\"\\n\"", ["", ""]),
+                Shape::Object { blank, .. } | Shape::Tagged { blank, .. } => {
+                    (*blank, "\"\\n\"", ["", ""])
+                }
                 _ => ("", "", ["", ""]),
             };
             let (blank, [begin, end]) = (text(blank), list);
@@ -76,7 +87,62 @@ pub(super) fn lark(model: &Model, calls: &Calls, tools: &[&Tool], several: bool)
     if start.contains("blanks?") {
         rules.push_str("blanks: /[ \\n]{1,3}/\n");
     }
-    Some(format!("start: {start}\n{rules}"))
+    format!("start: {start}\n{rules}")
+}
+
+/// Arguments between marks.
+struct Tagged {
+    /// One behind the other.
+    sequence: String,
+    /// The rules of their values.
+    rules: String,
+}
+
+/// All arguments that a tool's schema names, in its order; what it does not require may be
+/// left out.
+fn tagged(model: &Model, shape: &Shape, tool: &Tool, prefix: &str) -> Tagged {
+    let mut result = Tagged { sequence: String::new(), rules: String::new() };
+    let Shape::Tagged { key, value, end, blank, .. } = shape else { return result };
+    let required = tool.parameters["required"].as_array();
+    let properties = tool.parameters["properties"].as_object();
+    for (index, (name, schema)) in properties.into_iter().flatten().enumerate() {
+        let start = literal(model, &[*key, name, value, blank].concat());
+        let end = [*blank, *end, "\n"].concat();
+        let rule = format!("{prefix}_{index}");
+        let choices = schema["enum"].as_array().filter(|_| call::is_text(schema));
+        let value = if let Some(choices) = choices {
+            let choices: Vec<String> =
+                choices.iter().filter_map(Value::as_str).map(json_text).collect();
+            format!("{rule}: ({}) {}", choices.join(" | "), literal(model, &end))
+        } else if !call::is_text(schema) {
+            result.rules.push_str(&format!("{rule}_json: %json {}\n", alone(schema, tool)));
+            format!("{rule}: {rule}_json {}", literal(model, &end))
+        } else if literal(model, &end) == json_text(&end) {
+            // Up to the first mark.
+            format!("{rule}[suffix={}]: /(.|\n)*/", json_text(&end))
+        } else {
+            // No text has the mark, as it is a control token.
+            format!("{rule}: /(.|\n)*/ {}", literal(model, &end))
+        };
+        result.rules.push_str(&format!("{value}\n"));
+        let is_required = required.is_some_and(|all| all.iter().any(|of| of == name.as_str()));
+        let often = if is_required { "" } else { "?" };
+        result.sequence.push_str(&format!("({start} {rule}){often} "));
+    }
+    result
+}
+
+/// The schema of an argument without those around it, but with what it may refer to.
+fn alone(schema: &Value, tool: &Tool) -> Value {
+    let mut schema = with_white_space(schema.clone());
+    if let Some(schema) = schema.as_object_mut() {
+        for definitions in ["$defs", "definitions"] {
+            if let Some(of) = tool.parameters.get(definitions) {
+                schema.insert(definitions.to_owned(), of.clone());
+            }
+        }
+    }
+    schema
 }
 
 /// A text as a string of JSON, which is one of Lark too.

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn values_end_where_their_brackets_close() {
         for (text, expected) in [
-            (r#"{"a": "}\"]", "b": [1, {}]} x"#, Ok(Some(28))),
+            (r#"{"a": "}\"]", "b": [1, {}]} x"#, Ok(Some(27))),
             (r#""a\"b" x"#, Ok(Some(6))),
             (r#"{"a": "}"#, Ok(None)),
             ("-1.5e3, ", Ok(Some(6))),

@@ -146,8 +146,7 @@ impl AnswerFormat {
 
     /// As [`AnswerFormat::options`], with a grammar that makes the answer calls of tools, in
     /// place of one that `options` has. It begins behind thoughts that the prompt has
-    /// opened. `None` where the format of calls is not known, or is one that no grammar
-    /// describes: it cannot be forced there.
+    /// opened. `None` where the format of calls is not known: they cannot be forced there.
     ///
     /// # Errors
     /// [`Error::Tool`] for a tool without a name, and for a choice that is none of them;
@@ -175,9 +174,7 @@ impl AnswerFormat {
         }
         let Some(calls) = self.calls else { return Ok(None) };
         let several = choice == ToolChoice::Required;
-        let Some(text) = grammar::lark(&self.model, calls, &chosen, several) else {
-            return Ok(None);
-        };
+        let text = grammar::lark(&self.model, calls, &chosen, several);
         let without = GenerateOptions { grammar: None, grammar_after: None, ..options.clone() };
         let mut options = self.options(prompt, tools, &without);
         options.grammar = Some(Grammar::lark(&text)?);
