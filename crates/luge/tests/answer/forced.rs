@@ -3,13 +3,25 @@
 use luge::chat::ToolChoice;
 use luge::{Error, GenerateOptions, Pipeline, Session, SessionOptions};
 
-use super::*;
+use super::{AnswerFormat, AnswerPart, ModelParams, Value, format, json, parted, template};
+
+/// Tools whose arguments come to an end in a few tokens.
+fn tools() -> Vec<Value> {
+    let parameters = json!({
+        "type": "object",
+        "properties": {"unit": {"type": "string", "enum": ["c", "f"]}, "now": {"type": "boolean"}},
+        "required": ["unit"], "additionalProperties": false});
+    vec![
+        json!({"type": "function", "function": {"name": "get_weather", "parameters": parameters}}),
+        json!({"type": "function", "function": {"name": "clock"}}),
+    ]
+}
 
 /// What a model that knows of no calls writes where it has to call, parted.
 fn forced(name: &str, prompt: &str, choice: ToolChoice<'_>) -> (String, Vec<AnswerPart>) {
     let model = luge::builtin::load(&ModelParams::default()).unwrap();
     let format = AnswerFormat::of(&model, &template(name));
-    let options = GenerateOptions { max_tokens: Some(100), ..Default::default() };
+    let options = GenerateOptions { max_tokens: Some(200), ..Default::default() };
     let options = format.tool_options(prompt, &tools(), choice, &options).unwrap().unwrap();
     let settings =
         SessionOptions { ctx_size: Some(256), threads: Some(1), ..SessionOptions::default() };

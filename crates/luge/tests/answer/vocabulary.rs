@@ -77,11 +77,11 @@ fn marks_are_shown_where_they_are_control_tokens() {
 /// The calls that a model writes which knows nothing, and has to call.
 fn forced(model: &Model, name: &str) -> (Vec<u32>, String, Vec<String>) {
     let format = AnswerFormat::of(model, &template(name));
-    let options = GenerateOptions { max_tokens: Some(90), ..Default::default() };
+    let options = GenerateOptions { max_tokens: Some(200), ..Default::default() };
     let choice = ToolChoice::Named("get_weather");
     let options = format.tool_options("", &tools(), choice, &options).unwrap().unwrap();
     let settings =
-        SessionOptions { ctx_size: Some(128), threads: Some(1), ..SessionOptions::default() };
+        SessionOptions { ctx_size: Some(256), threads: Some(1), ..SessionOptions::default() };
     let mut session = Session::new(model, &settings).unwrap();
     let sled = session.decoder(&"sled".parse::<Pipeline>().unwrap()).unwrap();
     let completion = session.generate(&sled, &[26, 52, 4], &options).unwrap().finish().unwrap();

@@ -55,10 +55,11 @@ pub(super) fn lark(model: &Model, calls: &Calls, tools: &[&Tool], several: bool)
     let (open, close) = (text(calls.open), text(calls.close));
     let start = match &calls.shape {
         Shape::Message => {
-            rules.push_str("thoughts: /(.|\\n)*/\n");
+            // Without marks, but for the one at their end.
+            let thoughts = up_to(model, "thoughts", "([^<]|<[^|])*", "<|end|>");
+            rules.push_str(&format!("{thoughts}\n"));
             let thinks = text("<|channel|>analysis<|message|>");
-            let ends = text("<|end|><|start|>assistant");
-            format!("({thinks} thoughts {ends})? call")
+            format!("({thinks} thoughts {})? call", text("<|start|>assistant"))
         }
         // The whole answer is one.
         Shape::Object { .. } if calls.is_bare() => "blanks? call".to_owned(),
@@ -117,12 +118,8 @@ fn tagged(model: &Model, shape: &Shape, tool: &Tool, prefix: &str) -> Tagged {
         } else if !call::is_text(schema) {
             result.rules.push_str(&format!("{rule}_json: %json {}\n", alone(schema, tool)));
             format!("{rule}: {rule}_json {}", literal(model, &end))
-        } else if literal(model, &end) == json_text(&end) {
-            // Up to the first mark.
-            format!("{rule}[suffix={}]: /(.|\n)*/", json_text(&end))
         } else {
-            // No text has the mark, as it is a control token.
-            format!("{rule}: /(.|\n)*/ {}", literal(model, &end))
+            up_to(model, &rule, r"(.|\n)*", &end)
         };
         result.rules.push_str(&format!("{value}\n"));
         let is_required = required.is_some_and(|all| all.iter().any(|of| of == name.as_str()));
@@ -130,6 +127,15 @@ fn tagged(model: &Model, shape: &Shape, tool: &Tool, prefix: &str) -> Tagged {
         result.sequence.push_str(&format!("({start} {rule}){often} "));
     }
     result
+}
+
+/// A rule of text that a regular expression matches, up to the first mark, and of that.
+fn up_to(model: &Model, rule: &str, regex: &str, mark: &str) -> String {
+    match literal(model, mark) {
+        text if text == json_text(mark) => format!("{rule}[suffix={text}]: /{regex}/"),
+        // A control token ends the text by itself.
+        token => format!("{rule}: /{regex}/ {token}"),
+    }
 }
 
 /// The schema of an argument without those around it, but with what it may refer to.
@@ -172,4 +178,98 @@ fn literal(model: &Model, text: &str) -> String {
         parts.push(json_text(rest));
     }
     parts.join(" ")
+}
+
+#[cfg(all(test, feature = "atlas"))]
+mod tests {
+    use luge_llama::ModelParams;
+    use serde_json::json;
+
+    use super::super::format;
+    use super::*;
+    use crate::Grammar;
+    use crate::grammar::Vocabulary;
+
+    /// Whether an answer keeps to the grammar of calls of `tool`, in the format that a
+    /// template with these words has.
+    fn keeps(words: &str, tool: &Value, several: bool, answer: &str) -> bool {
+        let model = crate::builtin::load(&ModelParams::default()).unwrap();
+        let calls = format::calls(&["tool", words].concat()).unwrap();
+        let tool = Tool::read(tool).unwrap();
+        let grammar = Grammar::lark(&lark(&model, calls, &[&tool], several)).unwrap();
+        let mut constraint = Vocabulary::new(&model).unwrap().constraint(&grammar).unwrap();
+        for token in model.tokenize(answer, false, true).unwrap() {
+            let allowed = constraint.allowed().unwrap();
+            if !allowed.is_some_and(|mask| mask.allows(token)) {
+                return false;
+            }
+            constraint.accept(token).unwrap();
+        }
+        constraint.may_end().unwrap()
+    }
+
+    #[test]
+    fn calls_as_families_write_them_keep_to_their_grammars() {
+        let tool = json!({"name": "look", "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "days": {"$ref": "#/$defs/days"},
+                "unit": {"enum": ["c", "f"]}
+            },
+            "required": ["city"], "additionalProperties": false,
+            "$defs": {"days": {"type": "integer"}}}});
+        let coder = "<tool_call><function=<parameter=";
+        let glm = "<tool_call><arg_key><arg_value>";
+        let oss = "<|channel|><|message|>functions.";
+        for (words, answer) in [
+            (
+                "<tool_call>arguments",
+                "<tool_call>\n{\"name\": \"look\", \"arguments\": {\"city\": \"Bern\"}}\n\
+                 </tool_call>",
+            ),
+            (
+                coder,
+                "<tool_call>\n<function=look>\n<parameter=city>\nNew\n< York\n</parameter>\n\
+                 <parameter=days>\n3\n</parameter>\n<parameter=unit>\nc\n</parameter>\n\
+                 </function>\n</tool_call>",
+            ),
+            (
+                coder,
+                "\n\n<tool_call>\n<function=look>\n<parameter=city>\nBern\n</parameter>\n\
+                 </function>\n</tool_call>",
+            ),
+            (
+                glm,
+                "<tool_call>look\n<arg_key>city</arg_key>\n<arg_value>New York</arg_value>\n\
+                 <arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>",
+            ),
+            (
+                oss,
+                "<|channel|>analysis<|message|>It is 1 < 2.<|end|><|start|>assistant<|channel|>\
+                 commentary to=functions.look <|constrain|>json<|message|>{\"city\": \"Bern\"}",
+            ),
+            (
+                oss,
+                "<|channel|>commentary to=functions.look <|constrain|>json<|message|>\
+                 {\"city\": \"Bern\"}",
+            ),
+            (
+                "<|start_header_id|>\"parameters\": ",
+                "{\"name\": \"look\", \"parameters\": {\"city\": \"Bern\", \"days\": 3}}",
+            ),
+        ] {
+            assert!(keeps(words, &tool, false, answer), "{answer}");
+            // The tool is another, one that is required is missing, or what it may not be.
+            for (from, to) in [("look", "hook"), ("city", "town"), ("3", "three")] {
+                let wrong = answer.replace(from, to);
+                assert_eq!(keeps(words, &tool, false, &wrong), wrong == answer, "{wrong}");
+            }
+            if words.contains("<tool_call>") {
+                let twice = format!("{}\n{}", answer, answer.trim());
+                assert!(keeps(words, &tool, true, &twice), "{twice}");
+                assert!(!keeps(words, &tool, false, &twice), "{twice}");
+            }
+        }
+    }
 }
