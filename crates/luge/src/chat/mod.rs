@@ -42,6 +42,9 @@
 //! `eos_token`, what [`ChatTemplate::with`] adds, and the functions `raise_exception` and
 //! `strftime_now`. What is not there is undefined: false, and empty when printed.
 //!
+//! **Answers.** An [`AnswerFormat`] tells thoughts and calls of tools from the text that a
+//! model writes, in the format of its family; a [`Conversation`] does so by itself.
+//!
 //! **Safety.** Templates are code that came with a file. One can reach nothing but these
 //! variables, and an endless one is stopped with an error; against one that is made to use
 //! up memory there is no guard.
