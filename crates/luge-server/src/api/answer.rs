@@ -248,6 +248,13 @@ impl Choice {
         Ok(std::mem::take(&mut self.held))
     }
 
+    /// The piece of the answer that parts bring.
+    #[cfg(test)]
+    pub fn take_parts(&mut self, parts: Vec<AnswerPart>) -> Delta {
+        self.parts(parts);
+        std::mem::take(&mut self.held)
+    }
+
     fn text(&mut self, text: &str) {
         let parts = match &mut self.parser {
             Some(parser) => parser.push(text),

@@ -13,10 +13,7 @@ use super::fields::Fields;
 /// # Errors
 /// 415 for another content type, or none: a page of another site could send that without
 /// being asked for permission. 413 for a body that is too large.
-pub fn bytes(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Bytes, ApiError> {
+pub fn bytes(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str());
     let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_lowercase();
     let is_json = |name: String| {

@@ -46,10 +46,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// 400 with the field that is wrong.
-    pub fn read_fields(
-        fields: &mut Fields,
-        defaults: &SamplerOptions,
-    ) -> Result<Self, ApiError> {
+    pub fn read_fields(fields: &mut Fields, defaults: &SamplerOptions) -> Result<Self, ApiError> {
         fields.refuse("audio", Value::Null, "the model writes text alone")?;
         fields.refuse("modalities", json!(["text"]), "the model writes text alone")?;
         fields.refuse("web_search_options", Value::Null, "the server searches nothing")?;
@@ -106,8 +103,7 @@ impl ChatRequest {
     /// 400 and 404 where it does not.
     pub fn prepare(self, served: &Served) -> Result<Job, ApiError> {
         let common = &self.common;
-        let decoder =
-            decoding::decoder(served, common.model.as_deref(), common.decoding.as_ref())?;
+        let decoder = decoding::decoder(served, common.model.as_deref(), common.decoding.as_ref())?;
         common.check(served, 1)?;
         let lens = common.layers.as_ref().map(|wanted| wanted.options(served)).transpose()?;
 

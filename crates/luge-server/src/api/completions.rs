@@ -52,10 +52,7 @@ impl CompletionRequest {
     ///
     /// # Errors
     /// 400 with the field that is wrong.
-    pub fn read_fields(
-        fields: &mut Fields,
-        defaults: &SamplerOptions,
-    ) -> Result<Self, ApiError> {
+    pub fn read_fields(fields: &mut Fields, defaults: &SamplerOptions) -> Result<Self, ApiError> {
         let reason = "the model goes on with a text, and fills no gaps";
         fields.refuse("suffix", Value::from(""), reason)?;
         let common = Common::read(fields, defaults)?;
@@ -83,8 +80,7 @@ impl CompletionRequest {
     /// 400 and 404 where it does not.
     pub fn prepare(self, served: &Served) -> Result<Job, ApiError> {
         let common = &self.common;
-        let decoder =
-            decoding::decoder(served, common.model.as_deref(), common.decoding.as_ref())?;
+        let decoder = decoding::decoder(served, common.model.as_deref(), common.decoding.as_ref())?;
         common.check(served, self.prompts.len())?;
         let lens = common.layers.as_ref().map(|wanted| wanted.options(served)).transpose()?;
         let max_tokens = max_tokens(self.max_tokens, Some(MAX_TOKENS), served);

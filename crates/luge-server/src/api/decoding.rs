@@ -101,6 +101,10 @@ impl Wanted {
             DecodingError::BadValue { name, .. } => Some(*name),
             DecodingError::ScaleTooLarge { .. } => Some("evolution-scale"),
             DecodingError::NoLayers { .. } => Some("layers"),
+            // Of two that name layers, either may be meant.
+            DecodingError::LayerOutOfRange { .. } if self.params.names().count() == 1 => {
+                Some("layers")
+            }
             DecodingError::WeightCount { .. } => Some("ensemble-weights"),
             _ => None,
         };
@@ -110,9 +114,9 @@ impl Wanted {
             None => self.field.to_owned(),
         };
         let all: Vec<&MethodInfo> = METHODS.iter().collect();
-        let message = params(&all).iter().fold(error.to_string(), |message, name| {
-            message.replace(name, &json_name(name))
-        });
+        let message = params(&all)
+            .iter()
+            .fold(error.to_string(), |message, name| message.replace(name, &json_name(name)));
         ApiError::invalid(param, message)
     }
 }

@@ -30,7 +30,7 @@ pub enum AnswerPart {
 }
 
 /// Parts an answer as it comes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AnswerParser;
 
 impl AnswerFormat {
@@ -40,7 +40,12 @@ impl AnswerFormat {
     }
 
     /// Options for generating an answer behind a prompt.
-    pub fn options(&self, _prompt: &str, _tools: &[Value], options: &GenerateOptions) -> GenerateOptions {
+    pub fn options(
+        &self,
+        _prompt: &str,
+        _tools: &[Value],
+        options: &GenerateOptions,
+    ) -> GenerateOptions {
         options.clone()
     }
 

@@ -153,9 +153,7 @@ pub fn token(id: u32, text: &str, changed: bool, seen: &LensPosition) -> Value {
     set("settling_depth", json!(seen.settling_depth));
     set("layers", json!(seen.layers));
     if !seen.paths.is_empty() {
-        let path = |path: &luge::lens::TokenPath| {
-            json!({"id": path.token.id, "text": path.token.text, "probs": path.probs})
-        };
+        let path = |path: &luge::lens::TokenPath| json!({"id": path.token.id, "text": path.token.text, "probs": path.probs});
         set("paths", seen.paths.iter().map(path).collect());
     }
     if let Some(margins) = seen.margins {

@@ -172,7 +172,8 @@ impl Tools {
             tools.push(value);
         }
         let path = fields.path("tool_choice");
-        let expected = "none, auto, required, or {\"type\": \"function\", \"function\": {\"name\"}}";
+        let expected =
+            "none, auto, required, or {\"type\": \"function\", \"function\": {\"name\"}}";
         let choice = match fields.take("tool_choice") {
             None => Choice::Auto,
             Some(Value::String(text)) => match text.as_str() {

@@ -23,7 +23,7 @@ mod common;
 mod completions;
 mod decoding;
 mod docs;
-pub mod error;
+mod error;
 mod fields;
 mod format;
 mod layers;
@@ -76,9 +76,8 @@ async fn chat_completions(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let prepare = |body: &[u8], served: &Served| {
-        ChatRequest::read(body, &served.sampling)?.prepare(served)
-    };
+    let prepare =
+        |body: &[u8], served: &Served| ChatRequest::read(body, &served.sampling)?.prepare(served);
     write(state, &headers, body, prepare).await
 }
 

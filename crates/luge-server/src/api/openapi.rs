@@ -14,13 +14,8 @@ const DOCUMENT: &str = include_str!("openapi.json");
 pub fn document(served: &Served) -> Value {
     // A test reads it: it is JSON.
     let mut document: Value = serde_json::from_str(DOCUMENT).unwrap_or_default();
-    let mut set = |pointer: &str, value: Value| {
-        if let Some(place) = document.pointer_mut(pointer) {
-            *place = value;
-        }
-    };
-    set("/info/version", json!(env!("CARGO_PKG_VERSION")));
-    set("/components/schemas/DecodingObject", decoding(served));
+    put(&mut document, "/info", "version", json!(env!("CARGO_PKG_VERSION")));
+    put(&mut document, "/components/schemas", "DecodingObject", decoding(served));
     let shared = "/components/schemas/Shared/properties";
     let sampling = &served.sampling;
     for (name, value) in [
@@ -35,11 +30,18 @@ pub fn document(served: &Served) -> Value {
         ("model", json!(served.name)),
         ("decoding", json!(served.method.to_string())),
     ] {
-        set(&format!("{shared}/{name}/default"), value);
+        put(&mut document, &format!("{shared}/{name}"), "default", value);
     }
-    set(&format!("{shared}/n/maximum"), json!(served.limits.max_choices));
+    put(&mut document, &format!("{shared}/n"), "maximum", json!(served.limits.max_choices));
     flatten(&mut document);
     document
+}
+
+/// Puts a value under a name into the object at a pointer.
+fn put(document: &mut Value, pointer: &str, name: &str, value: Value) {
+    if let Some(Value::Object(map)) = document.pointer_mut(pointer) {
+        map.insert(name.to_owned(), value);
+    }
 }
 
 /// A number as it was written: 0.95, and not the double nearest to the float.
@@ -69,7 +71,8 @@ fn decoding(served: &Served) -> Value {
                 "items": {"type": "number"},
                 "description": format!("{}: {}", info.name, param.help),
             });
-            let default = known.as_ref().and_then(|m| m.pointer(&format!("/params/{index}/default")));
+            let default =
+                known.as_ref().and_then(|m| m.pointer(&format!("/params/{index}/default")));
             if let (Some(default), Some(schema)) = (default, schema.as_object_mut()) {
                 schema.insert("default".to_owned(), default.clone());
             }

@@ -187,7 +187,8 @@ impl Answer {
                     map.insert("content".to_owned(), json!(delta.content));
                 }
                 if !delta.calls.is_empty() {
-                    let calls: Value = delta.calls.iter().map(|call| tool_call(call, true)).collect();
+                    let calls: Value =
+                        delta.calls.iter().map(|call| tool_call(call, true)).collect();
                     map.insert("tool_calls".to_owned(), calls);
                 }
                 Value::Object(map)
