@@ -39,7 +39,7 @@ mod vocab;
 
 pub use backend::set_abort_hook;
 pub use batch::{Batch, BatchToken};
-pub use context::{CacheType, Context, ContextParams, ExitSpec, FlashAttention};
+pub use context::{CacheType, Context, ContextParams, ExitSpec, ExitsAt, FlashAttention, HeadForm};
 pub use error::Error;
 pub use exit_head::{ExitSum, ExitTile};
 pub use gguf::{Gguf, MetadataValue, TensorInfo};

@@ -65,8 +65,8 @@ pub(crate) struct Capture {
     embedding: String,
     /// The place of each layer among the wanted ones, by layer.
     places: Vec<Option<usize>>,
-    /// How many layers are wanted.
-    layers: usize,
+    /// The layers that are wanted, ascending. None, and nothing is looked at.
+    layers: Vec<usize>,
     /// The width of a hidden state.
     width: usize,
     /// For each row of the batch, its number among the outputs.
@@ -88,16 +88,12 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Captures `layers` (ascending) of a model with `blocks` blocks.
-    pub(crate) fn new(embedding: String, width: usize, blocks: usize, layers: &[usize]) -> Self {
-        let mut places = vec![None; blocks + 1];
-        for (place, &layer) in layers.iter().enumerate() {
-            places[layer] = Some(place);
-        }
+    /// Captures nothing yet, of a model with `blocks` blocks.
+    pub(crate) fn new(embedding: String, width: usize, blocks: usize) -> Self {
         Capture {
             embedding,
-            places,
-            layers: layers.len(),
+            places: vec![None; blocks + 1],
+            layers: Vec::new(),
             width,
             outputs: Vec::new(),
             rows_before: 0,
@@ -110,6 +106,23 @@ impl Capture {
         }
     }
 
+    /// Captures `layers` (ascending) from the next batch on. States of the last are
+    /// there no more.
+    pub(crate) fn set_layers(&mut self, layers: &[usize]) {
+        self.layers.clear();
+        self.layers.extend(layers);
+        self.places.fill(None);
+        for (place, &layer) in layers.iter().enumerate() {
+            self.places[layer] = Some(place);
+        }
+        self.outputs.clear();
+    }
+
+    /// The layers that are captured.
+    pub(crate) fn layers(&self) -> &[usize] {
+        &self.layers
+    }
+
     /// Makes ready for a batch: one flag for each row, whether it is an output.
     pub(crate) fn begin(&mut self, outputs: impl Iterator<Item = bool>) {
         let mut count = 0;
@@ -120,15 +133,15 @@ impl Capture {
                 count - 1
             })
         }));
-        self.states.clear();
-        self.states.resize(count * self.layers * self.width, 0.0);
+        // What is left of the last batch is written over, or `end` has missed it.
+        self.states.resize(count * self.layers.len() * self.width, 0.0);
         (self.rows_before, self.rows, self.finished, self.copied) = (0, 0, true, 0);
         self.surprise = None;
     }
 
     /// Checks, after the batch, that every state was seen.
     pub(crate) fn end(&self) -> Result<(), String> {
-        let wanted = self.outputs.iter().flatten().count() * self.layers;
+        let wanted = self.outputs.iter().flatten().count() * self.layers.len();
         match &self.surprise {
             Some(surprise) => Err(surprise.clone()),
             None if self.copied != wanted => {
@@ -138,14 +151,18 @@ impl Capture {
         }
     }
 
-    /// The states of an output by its number: `[layers × width]`.
-    pub(crate) fn states(&self, output: usize) -> &[f32] {
-        let size = self.layers * self.width;
-        &self.states[output * size..(output + 1) * size]
+    /// The state of a layer at an output, by its number: `[width]`. `None` if the
+    /// layer is not captured.
+    pub(crate) fn state(&self, output: usize, layer: usize) -> Option<&[f32]> {
+        let start = (output * self.layers.len() + self.place(layer)?) * self.width;
+        self.states.get(start..start + self.width)
     }
 
     /// Whether a node is wanted; keeps track of micro-batches on the way.
     fn asked(&mut self, tensor: &sys::ggml_tensor) -> bool {
+        if self.layers.is_empty() {
+            return false;
+        }
         // Hundreds of nodes are asked about in every step: most are told apart by
         // their first letter.
         let first = tensor.name[0] as u8;
@@ -179,7 +196,7 @@ impl Capture {
         let name = name_of(tensor).to_bytes();
         let layer = block_output(name).unwrap_or(0);
         let Some(place) = self.place(layer) else { return };
-        let (rows, layers, width) = (self.rows, self.layers, self.width);
+        let (rows, layers, width) = (self.rows, self.layers.len(), self.width);
         let (outputs, states) = self.micro_batch();
         let count = outputs.iter().flatten().count();
         let carried = usize::try_from(tensor.ne[1]).unwrap_or(0);

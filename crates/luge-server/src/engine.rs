@@ -4,9 +4,10 @@
 //! and each hears of its texts through another. Whoever drops a [`TextStream`] has gone
 //! away: the text is written no further.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -174,7 +175,7 @@ impl Engine {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -183,14 +184,15 @@ struct Worker {
     batcher: Batcher,
     jobs: Receiver<Job>,
     metrics: Arc<Metrics>,
-    texts: std::collections::BTreeMap<TextId, Text>,
+    texts: BTreeMap<TextId, Text>,
     closed: bool,
+    interrupt: Arc<AtomicBool>,
 }
 
 impl Worker {
     fn new(batcher: Batcher, jobs: Receiver<Job>, metrics: Arc<Metrics>) -> Self {
-        let texts = std::collections::BTreeMap::new();
-        Worker { batcher, jobs, metrics, texts, closed: false }
+        let interrupt = batcher.interrupt();
+        Worker { batcher, jobs, metrics, texts: BTreeMap::new(), closed: false, interrupt }
     }
 
     fn run(mut self) {
@@ -208,7 +210,21 @@ impl Worker {
                 self.take(job);
             }
             self.drop_abandoned();
-            self.step();
+            if self.interrupt.load(Ordering::Relaxed) {
+                self.end_all();
+            } else {
+                self.step();
+            }
+        }
+    }
+
+    /// Ends all texts, those that wait too.
+    fn end_all(&mut self) {
+        for (id, text) in std::mem::take(&mut self.texts) {
+            self.batcher.cancel(id);
+            let error = luge::LlamaError::Interrupted.into();
+            self.metrics.ended(Ending::Failed, text.asked.elapsed());
+            let _ = text.events.send(TextEvent::Failed(error));
         }
     }
 
@@ -269,6 +285,7 @@ impl Worker {
         match result {
             Ok(Some(report)) => metrics.step(&report, batcher.running(), batcher.waiting()),
             Ok(None) => {}
+            Err(Error::Llama(luge::LlamaError::Interrupted)) => {}
             Err(error) => tracing::error!("{error}"),
         }
     }

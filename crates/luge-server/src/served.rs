@@ -28,8 +28,7 @@ pub struct Served {
 impl Served {
     /// What methods are bound to.
     pub fn shape(&self) -> ModelShape {
-        let model = &self.model;
-        ModelShape { layers: model.n_layers(), vocab: model.n_vocab(), tied: model.tied() }
+        luge::shape_of(&self.model)
     }
 }
 

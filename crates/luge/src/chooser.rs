@@ -1,11 +1,12 @@
 //! One token, as a method decides: from the final logits alone where they tell, and
 //! otherwise from the exits.
 
-use luge_decoding::{Decoder, ExitPlan, Purpose, Sampler, TokenMask, argmax};
+use luge_decoding::{Decoder, Purpose, Sampler, TokenMask, argmax};
 use luge_llama::Model;
 
+use crate::output::Output;
 use crate::session::ExitCounts;
-use crate::{Error, ExitPolicy, GenerateOptions, Session};
+use crate::{Error, ExitPolicy, GenerateOptions};
 
 /// Chooses tokens.
 pub(crate) struct Chooser {
@@ -13,10 +14,11 @@ pub(crate) struct Chooser {
     policy: ExitPolicy,
     /// Room for a position's logits.
     logits: Vec<f32>,
+    /// Where wanted, the method's logits at the last position.
+    pub kept: Option<Vec<f32>>,
 }
 
-/// Where a token is to be chosen: behind the last one of the session's last batch, its
-/// first output.
+/// Where a token is to be chosen.
 pub(crate) struct Step<'a> {
     /// The tokens to choose among; `None` for all.
     pub allowed: Option<&'a TokenMask>,
@@ -34,13 +36,18 @@ impl Chooser {
             let ends = all.filter(|&token| model.is_end(token));
             sampler.logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
         }
-        Chooser { sampler: Sampler::new(sampler), policy: options.exits, logits: Vec::new() }
+        Chooser {
+            sampler: Sampler::new(sampler),
+            policy: options.exits,
+            logits: Vec::new(),
+            kept: None,
+        }
     }
 
     /// The token that the final layer alone would choose; `None` where bans, or the
     /// model itself, leave none of those allowed.
-    pub(crate) fn own(&mut self, session: &Session, at: &Step<'_>) -> Result<Option<u32>, Error> {
-        let own = session.final_logits(0)?;
+    pub(crate) fn own(&mut self, output: &Output<'_>, at: &Step<'_>) -> Result<Option<u32>, Error> {
+        let own = output.final_logits()?;
         if at.allowed.is_none() && self.sampler.is_argmax() {
             return Ok(Some(argmax(own) as u32));
         }
@@ -53,37 +60,70 @@ impl Chooser {
     }
 
     /// The token that a method chooses, where the final layer alone would choose `own`.
-    /// `plan` has been set: the decoder's own, or one with more exits.
     pub(crate) fn choose(
         &mut self,
-        session: &mut Session,
+        output: &mut Output<'_>,
         decoder: &Decoder,
-        plan: &ExitPlan,
         own: u32,
         at: &Step<'_>,
         exits: &mut ExitCounts,
     ) -> Result<u32, Error> {
+        match self.decided(output, decoder, own, at, exits) {
+            Some(token) => Ok(token),
+            None => self.decode(output, decoder, own, at, exits),
+        }
+    }
+
+    /// The same, where it is the same whatever the exits are.
+    pub(crate) fn decided(
+        &mut self,
+        output: &Output<'_>,
+        decoder: &Decoder,
+        own: u32,
+        at: &Step<'_>,
+        exits: &mut ExitCounts,
+    ) -> Option<u32> {
         if decoder.is_identity() {
-            return Ok(own);
+            if let Some(kept) = &mut self.kept {
+                kept.clear();
+                kept.extend_from_slice(output.final_logits().ok()?);
+            }
+            return Some(own);
         }
-        if let Some(token) = self.decided(session, decoder, own, at) {
-            exits.skipped += decoder.plan().layers.len() as u64;
-            return Ok(token);
+        if self.kept.is_some() {
+            return None;
         }
-        let Chooser { sampler, logits, .. } = self;
-        session.decoded_logits(decoder, plan, 0, Purpose::Generate, exits, logits)?;
+        let token = self.without_exits(output, decoder, own, at)?;
+        exits.skipped += decoder.plan().layers.len() as u64;
+        Some(token)
+    }
+
+    /// The same, from the exits.
+    pub(crate) fn decode(
+        &mut self,
+        output: &mut Output<'_>,
+        decoder: &Decoder,
+        own: u32,
+        at: &Step<'_>,
+        exits: &mut ExitCounts,
+    ) -> Result<u32, Error> {
+        let Chooser { sampler, logits, kept, .. } = self;
+        output.decoded(decoder, Purpose::Generate, exits, logits)?;
+        if let Some(kept) = kept {
+            kept.clone_from(logits);
+        }
         let Step { allowed, history, number } = *at;
         // Only a ban or a mask can rule out all that the method kept; others pay nothing.
-        let kept = (sampler.has_bans() || allowed.is_some()).then(|| logits.clone());
+        let before = (sampler.has_bans() || allowed.is_some()).then(|| logits.clone());
         let token = sampler.choose_among(allowed, logits, history, number);
-        let none_left = kept.is_some_and(|kept| all_ruled_out(&kept, logits));
+        let none_left = before.is_some_and(|before| all_ruled_out(&before, logits));
         Ok(if none_left { own } else { token })
     }
 
-    /// The next token, where it is the same whatever the exits are.
-    fn decided(
+    /// The next token, where the final logits decide it.
+    fn without_exits(
         &self,
-        session: &Session,
+        output: &Output<'_>,
         decoder: &Decoder,
         own: u32,
         at: &Step<'_>,
@@ -95,7 +135,7 @@ impl Chooser {
         if allowed.is_some_and(|mask| mask.only().is_some()) {
             return Some(own);
         }
-        let bounds = session.bounds(decoder, 0)?;
+        let bounds = output.bounds(decoder)?;
         if allowed.is_some_and(|mask| bounds.is_spent(mask)) {
             return Some(own);
         }

@@ -1,12 +1,14 @@
 //! The exits of a position, as the engine computes them for the methods.
 
 use std::error::Error as StdError;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use luge_decoding::{
-    ExitDetail, ExitLogits, ExitPlan, ExitSums, Exits, LayerSums, jensen_shannon, log_sum_exp,
+    ExitDetail, ExitLogits, ExitNorm, ExitPlan, ExitSums, Exits, LayerSums, jensen_shannon,
+    log_sum_exp,
 };
-use luge_llama::{Context, ExitSum, ExitTile};
+use luge_llama::{Context, ExitSum, ExitTile, ExitsAt, HeadForm};
 
 /// The exits at a token of a context's last batch, computed when first asked for.
 pub(crate) struct PositionExits<'a> {
@@ -15,7 +17,29 @@ pub(crate) struct PositionExits<'a> {
     taken: &'a mut Option<TakenSums>,
     plan: &'a ExitPlan,
     index: usize,
+    source: Source<'a>,
     asked: bool,
+}
+
+/// Where the exits of a plan come from.
+pub(crate) enum Source<'a> {
+    /// They are those that the context computes.
+    Context,
+    /// They are some of those that the context can compute, and lie here once someone
+    /// has asked for their logits: `[layers × vocab]`, or nothing.
+    Lazy(&'a mut Vec<f32>),
+    /// They have been computed: `[layers × vocab]`.
+    Ready(&'a [f32]),
+}
+
+impl Source<'_> {
+    pub(crate) fn reborrow(&mut self) -> Source<'_> {
+        match self {
+            Source::Context => Source::Context,
+            Source::Lazy(logits) => Source::Lazy(logits),
+            Source::Ready(logits) => Source::Ready(logits),
+        }
+    }
 }
 
 /// Sums that were taken over the exits at a token of the context's last batch.
@@ -42,8 +66,9 @@ impl<'a> PositionExits<'a> {
         taken: &'a mut Option<TakenSums>,
         plan: &'a ExitPlan,
         index: usize,
+        source: Source<'a>,
     ) -> Self {
-        PositionExits { context, taken, plan, index, asked: false }
+        PositionExits { context, taken, plan, index, source, asked: false }
     }
 
     /// Whether anyone has asked for them.
@@ -70,10 +95,20 @@ impl<'a> PositionExits<'a> {
         look: impl Fn(&ExitTile<'_>) -> T + Sync,
     ) -> Result<Vec<T>, luge_llama::Error> {
         let pieces = Mutex::new(Vec::new());
-        self.context.visit_exits(self.index, &|tile| {
+        let visit = |tile: ExitTile<'_>| {
             let piece = (tile.start(), look(&tile));
             pieces.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
-        })?;
+        };
+        let PositionExits { context, plan, index, .. } = self;
+        match &self.source {
+            Source::Context => context.visit_exits(*index, &visit)?,
+            Source::Ready(logits) => context.show_logits(logits, &visit)?,
+            Source::Lazy(logits) if !logits.is_empty() => context.show_logits(logits, &visit)?,
+            Source::Lazy(_) => {
+                let at = ExitsAt { index: *index, layers: &plan.layers };
+                context.visit_exits_at(head_form(plan), &[at], &visit)?;
+            }
+        }
         let mut pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
         pieces.sort_unstable_by_key(|(start, _)| *start);
         Ok(pieces.into_iter().map(|(_, piece)| piece).collect())
@@ -88,33 +123,51 @@ impl<'a> PositionExits<'a> {
     ) -> Result<ExitSums, Box<dyn StdError + Send + Sync>> {
         if self.plan.detail == ExitDetail::Logits {
             // Another stage wants them all: compute them once.
-            self.context.exit_logits(self.index)?;
+            self.keep()?;
         }
         let layers = &self.plan.layers;
-        if self.plan.detail == ExitDetail::Sums
-            && !tokens.is_empty()
-            && let Some(exits) = self.context.exit_sums(self.index, tokens)?
-        {
-            return Ok(from_device(layers, &exits));
-        }
-        let pieces = self.each_tile(|tile| Piece::of(tile, layers.len(), final_logits, tokens))?;
-        let mut sums = ExitSums::new(layers, tokens.len());
-        for piece in pieces {
-            for (place, own) in piece.sums.into_iter().enumerate() {
-                sums.merge(place, own);
-            }
-            for (place, token, logit) in piece.logits {
-                sums.set_logit(place, token, logit);
+        if self.plan.detail == ExitDetail::Sums && !tokens.is_empty() {
+            let exits = match self.source {
+                Source::Context => self.context.exit_sums(self.index, tokens)?,
+                Source::Ready(_) => None,
+                Source::Lazy(_) => {
+                    let at = ExitsAt { index: self.index, layers };
+                    let sums = self.context.exit_sums_at(head_form(self.plan), &[(at, tokens)])?;
+                    sums.map(|sums| sums.into_iter().flatten().collect())
+                }
+            };
+            if let Some(exits) = exits {
+                return Ok(from_device(layers, &exits));
             }
         }
-        Ok(sums)
+        let all = 0..layers.len();
+        let pieces = self.each_tile(|tile| Piece::of(tile, all.clone(), final_logits, tokens))?;
+        Ok(Piece::together(pieces, layers, tokens.len()))
+    }
+
+    /// Has the exits' logits computed and kept.
+    fn keep(&mut self) -> Result<(), luge_llama::Error> {
+        match &mut self.source {
+            Source::Context => self.context.exit_logits(self.index).map(|_| ()),
+            Source::Lazy(logits) if logits.is_empty() => {
+                let at = ExitsAt { index: self.index, layers: &self.plan.layers };
+                self.context.exit_logits_at(head_form(self.plan), &[at], logits)
+            }
+            Source::Lazy(_) | Source::Ready(_) => Ok(()),
+        }
     }
 }
 
 impl Exits for PositionExits<'_> {
     fn logits(&mut self) -> Result<ExitLogits<'_>, Box<dyn StdError + Send + Sync>> {
         self.asked = true;
-        Ok(ExitLogits::new(&self.plan.layers, self.context.exit_logits(self.index)?))
+        self.keep()?;
+        let logits = match &self.source {
+            Source::Context => self.context.exit_logits(self.index)?,
+            Source::Lazy(logits) => logits,
+            Source::Ready(logits) => logits,
+        };
+        Ok(ExitLogits::new(&self.plan.layers, logits))
     }
 
     fn sums(
@@ -144,7 +197,7 @@ impl Exits for PositionExits<'_> {
         if layers.is_empty() {
             return Ok(Vec::new());
         }
-        self.context.exit_logits(self.index)?;
+        self.keep()?;
         let places = self.places(layers);
         let part = |tile: &ExitTile<'_>, exit: &[f32]| tile.start()..tile.start() + exit.len();
 
@@ -203,11 +256,12 @@ struct Piece {
 }
 
 impl Piece {
-    fn of(tile: &ExitTile<'_>, layers: usize, final_logits: &[f32], tokens: &[u32]) -> Self {
+    /// Of some of a tile's exits.
+    fn of(tile: &ExitTile<'_>, exits: Range<usize>, final_logits: &[f32], tokens: &[u32]) -> Self {
         let start = tile.start();
-        let mut piece = Piece { sums: Vec::with_capacity(layers), logits: Vec::new() };
-        for place in 0..layers {
-            let exit = tile.exit(place);
+        let mut piece = Piece { sums: Vec::with_capacity(exits.len()), logits: Vec::new() };
+        for (place, exit) in exits.enumerate() {
+            let exit = tile.exit(exit);
             piece.sums.push(LayerSums::of(exit, &final_logits[start..start + exit.len()]));
             for (index, &token) in tokens.iter().enumerate() {
                 let inside = (token as usize).checked_sub(start).and_then(|at| exit.get(at));
@@ -216,6 +270,97 @@ impl Piece {
         }
         piece
     }
+
+    /// What the pieces of all tiles, in the order of the vocabulary, come to.
+    fn together(
+        pieces: impl IntoIterator<Item = Self>,
+        layers: &[usize],
+        tokens: usize,
+    ) -> ExitSums {
+        let mut sums = ExitSums::new(layers, tokens);
+        for piece in pieces {
+            for (place, own) in piece.sums.into_iter().enumerate() {
+                sums.merge(place, own);
+            }
+            for (place, token, logit) in piece.logits {
+                sums.set_logit(place, token, logit);
+            }
+        }
+        sums
+    }
+}
+
+/// How the engine reads the exits of a plan.
+pub(crate) fn head_form(plan: &ExitPlan) -> HeadForm {
+    HeadForm { final_norm: plan.form.norm == ExitNorm::Final, softcap: plan.form.softcap }
+}
+
+/// Exits at an output of the last batch, of which a method wants the sums.
+pub(crate) struct SumsAt<'a> {
+    /// The output.
+    pub index: usize,
+    /// The exits.
+    pub plan: &'a ExitPlan,
+    /// The tokens whose logits are wanted beside the sums, at least one.
+    pub tokens: &'a [u32],
+}
+
+impl<'a> SumsAt<'a> {
+    fn exits(&self) -> ExitsAt<'a> {
+        ExitsAt { index: self.index, layers: &self.plan.layers }
+    }
+}
+
+/// The sums at several outputs, in one form: from one pass of the head.
+pub(crate) fn sums_together(
+    context: &mut Context,
+    form: HeadForm,
+    wanted: &[SumsAt<'_>],
+) -> Result<Vec<TakenSums>, luge_llama::Error> {
+    let exits: Vec<ExitsAt<'_>> = wanted.iter().map(SumsAt::exits).collect();
+    let with_tokens: Vec<_> = exits.iter().zip(wanted).map(|(&at, own)| (at, own.tokens)).collect();
+    let taken = |(own, sums): (&SumsAt<'_>, ExitSums)| TakenSums {
+        index: own.index,
+        tokens: own.tokens.to_vec(),
+        sums,
+    };
+    if let Some(sums) = context.exit_sums_at(form, &with_tokens)? {
+        let sums =
+            wanted.iter().zip(&sums).map(|(own, exits)| from_device(&own.plan.layers, exits));
+        return Ok(wanted.iter().zip(sums.collect::<Vec<_>>()).map(taken).collect());
+    }
+    // Tiles are looked at while the context computes: the final logits are copied.
+    let final_logits: Vec<Vec<f32>> =
+        wanted.iter().map(|own| context.logits(own.index).to_vec()).collect();
+    let mut starts = Vec::with_capacity(exits.len());
+    let mut next = 0;
+    for own in &exits {
+        starts.push(next);
+        next += own.layers.len();
+    }
+    let pieces = Mutex::new(Vec::new());
+    context.visit_exits_at(form, &exits, &|tile| {
+        for (number, own) in wanted.iter().enumerate() {
+            let places = starts[number]..starts[number] + own.plan.layers.len();
+            if !tile.exits().contains(&places.start) {
+                continue;
+            }
+            let piece = Piece::of(&tile, places, &final_logits[number], own.tokens);
+            let piece = ((number, tile.start()), piece);
+            pieces.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        }
+    })?;
+    let mut pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // In the order of the vocabulary, as in `PositionExits::each_tile`.
+    pieces.sort_unstable_by_key(|(place, _)| *place);
+    let mut pieces = pieces.into_iter().peekable();
+    let of_each = wanted.iter().enumerate().map(|(number, own)| {
+        let mine = std::iter::from_fn(|| pieces.next_if(|((of, _), _)| *of == number));
+        let sums =
+            Piece::together(mine.map(|(_, piece)| piece), &own.plan.layers, own.tokens.len());
+        taken((own, sums))
+    });
+    Ok(of_each.collect())
 }
 
 #[cfg(test)]
@@ -247,7 +392,7 @@ mod tests {
             context.decode(&Batch::run(&[5, 60, 700], 0, 0, |index| index == 2)).unwrap();
             let last = context.logits(2).to_vec();
             let mut taken = None;
-            let mut exits = PositionExits::new(&mut context, &mut taken, &plan, 2);
+            let mut exits = PositionExits::new(&mut context, &mut taken, &plan, 2, Source::Context);
             let sums = if whole {
                 ExitSums::of(&exits.logits().unwrap(), &last, &tokens)
             } else {

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use luge_decoding::{Decoder, ExitPlan, SamplerOptions};
 use luge_llama::Model;
 
-use crate::chooser::{Chooser, Step};
-use crate::grammar::{Constraint, Grammar};
+use crate::grammar::Grammar;
 use crate::lens::{Choice, Lens, LensPosition};
 use crate::session::ExitCounts;
-use crate::text::{Released, TextStream};
+use crate::writing::Writing;
 use crate::{Error, Session};
 
 /// How to generate.
@@ -168,7 +167,7 @@ impl Session {
         prompt: &[u32],
         options: &GenerateOptions,
     ) -> Result<Generation<'a>, Error> {
-        self.start(lens.decoder, &lens.plan, Some(lens), prompt, options)
+        self.start(lens.decoder, &lens.view.plan, Some(lens), prompt, options)
     }
 
     /// Starts a generation with the exits of a plan that has the decoder's.
@@ -197,13 +196,13 @@ impl Session {
             }
         };
 
-        let mut finished = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
+        let mut writing = Writing::new(self.model(), self.ctx_size(), prompt, options, constraint);
         // First, as finding out the graph takes room in the cache.
         self.rewind(before);
         match self.set_exits(plan).and_then(|()| self.fill(before)) {
             Ok(computed) => timings.prompt_computed = computed + 1,
             Err(Error::Llama(luge_llama::Error::Interrupted)) => {
-                finished = Some(FinishReason::Interrupted);
+                writing.finish(FinishReason::Interrupted);
             }
             Err(error) => return Err(error),
         }
@@ -211,30 +210,13 @@ impl Session {
             decoder,
             plan,
             lens,
-            chooser: Chooser::new(self.model(), options),
-            shown_tokens: options.shown_tokens.clone(),
-            waiting: None,
-            constraint,
-            max_tokens: options.max_tokens,
-            history: prompt.to_vec(),
-            prompt_length: prompt.len(),
-            stream: TextStream::new(&options.stop),
-            text: String::new(),
-            finished,
-            flushed: false,
+            writing,
             held_from: 0,
-            changed: Vec::new(),
             chosen: None,
-            exits: ExitCounts::default(),
             timings,
             session: self,
         };
-        if let Some(mark) = &options.grammar_after {
-            let waiting =
-                |constraint| Waiting { constraint, mark: mark.clone().into(), seen: Vec::new() };
-            generation.waiting = generation.constraint.take().map(waiting);
-        }
-        if generation.finished.is_none() {
+        if generation.writing.finished().is_none() {
             generation.compute(last)?;
         }
         generation.timings.prompt = start.elapsed();
@@ -249,34 +231,12 @@ pub struct Generation<'a> {
     /// The exits that are set.
     plan: &'a ExitPlan,
     lens: Option<&'a Lens<'a>>,
-    chooser: Chooser,
-    shown_tokens: Vec<u32>,
-    constraint: Option<Constraint>,
-    waiting: Option<Waiting>,
-    max_tokens: Option<usize>,
-    /// Prompt and generated tokens.
-    history: Vec<u32>,
-    prompt_length: usize,
-    stream: TextStream,
-    text: String,
-    finished: Option<FinishReason>,
-    /// Whether what was held back has been released at the end.
-    flushed: bool,
+    writing: Writing,
     /// The first token whose text has not been released.
     held_from: usize,
-    changed: Vec<usize>,
     /// The token last chosen, and the final layer's: perhaps one that ended the text.
     chosen: Option<(u32, u32)>,
-    exits: ExitCounts,
     timings: Timings,
-}
-
-/// A grammar that holds from a mark on.
-struct Waiting {
-    constraint: Constraint,
-    mark: Vec<u8>,
-    /// The text so far, as far as it may begin the mark or have it.
-    seen: Vec<u8>,
 }
 
 impl Generation<'_> {
@@ -288,16 +248,7 @@ impl Generation<'_> {
         for piece in self.by_ref() {
             piece?;
         }
-        let tokens = self.history.split_off(self.prompt_length);
-        self.timings.tokens = tokens.len();
-        Ok(Completion {
-            tokens,
-            text: self.text,
-            finish_reason: self.finished.unwrap_or(FinishReason::Interrupted),
-            changed: self.changed,
-            exits: self.exits,
-            timings: self.timings,
-        })
+        Ok(self.writing.completion(self.timings))
     }
 
     /// The model.
@@ -307,12 +258,12 @@ impl Generation<'_> {
 
     /// Why it has ended; `None` while it has not.
     pub fn finish_reason(&self) -> Option<FinishReason> {
-        self.finished
+        self.writing.finished()
     }
 
     /// The tokens generated so far.
     pub fn tokens(&self) -> &[u32] {
-        &self.history[self.prompt_length..]
+        self.writing.tokens()
     }
 
     /// What the layers said about the token that was chosen last: the one that the
@@ -331,7 +282,7 @@ impl Generation<'_> {
         };
         // A token that ended the text is not in it.
         let is_end = self.session.model().is_end(after);
-        let position = self.history.len() - if is_end { 1 } else { 2 };
+        let position = self.writing.history().len() - if is_end { 1 } else { 2 };
         let next = (!is_end).then_some(after);
         let choice = Choice { after, before };
         self.session.position(lens, 0, position, next, Some(choice)).map(Some)
@@ -343,130 +294,42 @@ impl Generation<'_> {
         self.chosen = None;
         match self.session.extend(&[token], true) {
             Err(Error::Llama(luge_llama::Error::Interrupted)) => {
-                self.finished = Some(FinishReason::Interrupted);
+                self.writing.finish(FinishReason::Interrupted);
                 Ok(())
             }
             other => other,
         }
     }
 
-    /// The next token, and the one that the final layer would have chosen; `None` where
-    /// the text must end.
-    fn choose(&mut self) -> Result<Option<(u32, u32)>, Error> {
-        let step = (self.history.len() - self.prompt_length) as u64;
-        let mask = match &mut self.constraint {
-            None => None,
-            Some(constraint) => {
-                let start = Instant::now();
-                let mask = constraint.allowed()?;
-                self.timings.grammar += start.elapsed();
-                match mask {
-                    Some(mask) => Some(mask),
-                    None => return Ok(None),
-                }
-            }
-        };
-        let allowed = mask.as_ref();
-        let at = Step { allowed, history: &self.history, number: step };
-        let Some(own) = self.chooser.own(self.session, &at)? else {
-            // The text may end here all the same.
-            let may_end = match &mut self.constraint {
-                Some(constraint) => constraint.may_end()?,
-                None => true,
-            };
-            return if may_end { Ok(None) } else { Err(Error::GrammarStuck) };
-        };
-        let Generation { session, decoder, plan, exits, chooser, .. } = self;
-        let token = chooser.choose(session, decoder, plan, own, &at, exits)?;
-        Ok(Some((token, own)))
-    }
-
     /// Generates one token and releases the text that it makes final.
     fn advance(&mut self) -> Result<Option<Piece>, Error> {
-        let generated = self.history.len() - self.prompt_length;
-        if generated > 0 {
-            let last = self.history[self.history.len() - 1];
+        if let Some(&last) = self.tokens().last() {
             self.compute(last)?;
         }
         if self.session.is_interrupted() {
-            self.finished = Some(FinishReason::Interrupted);
+            self.writing.finish(FinishReason::Interrupted);
         }
-        if self.finished.is_some() {
+        if self.writing.finished().is_some() {
             return Ok(None);
         }
-        let Some((token, own)) = self.choose()? else {
-            self.finished = Some(FinishReason::Eos);
+        let (mut output, _) = self.session.output(self.plan, 0);
+        self.chosen = self.writing.choose(&mut output, self.decoder)?;
+        let Some((token, own)) = self.chosen else {
+            self.writing.finish(FinishReason::Eos);
             return Ok(None);
         };
-        self.chosen = Some((token, own));
-        if self.session.model().is_end(token) {
-            self.finished = Some(FinishReason::Eos);
-            return Ok(None);
-        }
-        let is_complete = match &mut self.constraint {
-            Some(constraint) => {
-                let start = Instant::now();
-                let is_complete = constraint.accept(token)?;
-                self.timings.grammar += start.elapsed();
-                is_complete
-            }
-            None => false,
-        };
-        self.history.push(token);
-        if token != own {
-            self.changed.push(generated);
-        }
-        if is_complete {
-            self.finished = Some(FinishReason::Eos);
-        } else if Some(generated + 1) == self.max_tokens {
-            self.finished = Some(FinishReason::Length);
-        } else if self.history.len() > self.session.ctx_size() {
-            self.finished = Some(FinishReason::Context);
-        }
-        let model = self.session.model();
-        let is_shown = self.shown_tokens.contains(&token);
-        let bytes = if is_shown { model.label(token) } else { model.piece(token) }?;
-        if let Some(mut waiting) = self.waiting.take() {
-            waiting.seen.extend_from_slice(&bytes);
-            if waiting.has_come() {
-                self.constraint = Some(waiting.constraint);
-            } else {
-                self.waiting = Some(waiting);
-            }
-        }
-        let text = match self.stream.push(&bytes) {
-            Released::Text(text) => text,
-            Released::Stopped(text) => {
-                self.finished = Some(FinishReason::Stop);
-                self.flushed = true;
-                text
-            }
-        };
-        Ok(Some(self.piece(text)))
+        let text = self.writing.take(self.session.model(), token, own)?;
+        Ok(text.map(|text| self.piece(text)))
     }
 
     /// Text with the tokens since the last one.
     fn piece(&mut self, text: String) -> Piece {
-        self.text.push_str(&text);
         let tokens = self.held_from..self.tokens().len();
         if !text.is_empty() {
             self.held_from = tokens.end;
         }
-        let changed = self.changed.iter().any(|position| tokens.contains(position));
+        let changed = self.writing.changed().iter().any(|position| tokens.contains(position));
         Piece { text, tokens, changed }
-    }
-}
-
-impl Waiting {
-    /// Whether the mark has come. Forgets what cannot be part of it.
-    fn has_come(&mut self) -> bool {
-        let length = self.mark.len();
-        if length == 0 || self.seen.windows(length).any(|window| window == self.mark) {
-            return true;
-        }
-        let behind = self.seen.len().saturating_sub(length - 1);
-        self.seen.drain(..behind);
-        false
     }
 }
 
@@ -474,7 +337,7 @@ impl Iterator for Generation<'_> {
     type Item = Result<Piece, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.finished.is_none() {
+        if self.writing.finished().is_none() {
             let start = Instant::now();
             let first = self.tokens().is_empty();
             let result = self.advance();
@@ -484,15 +347,12 @@ impl Iterator for Generation<'_> {
                 Ok(Some(piece)) => return Some(Ok(piece)),
                 Ok(None) => {}
                 Err(error) => {
-                    self.finished = Some(FinishReason::Interrupted);
+                    self.writing.finish(FinishReason::Interrupted);
                     return Some(Err(error));
                 }
             }
         }
-        if std::mem::replace(&mut self.flushed, true) {
-            return None;
-        }
-        let rest = self.stream.finish();
+        let rest = self.writing.rest();
         (!rest.is_empty()).then(|| Ok(self.piece(rest)))
     }
 }

@@ -48,11 +48,13 @@ mod exits;
 mod generate;
 pub mod grammar;
 pub mod lens;
+mod output;
 pub mod presets;
 mod score;
 mod session;
 mod text;
 mod together;
+mod writing;
 
 pub use chat::{ChatTemplate, Message, ToolCall};
 pub use description::Description;
@@ -72,5 +74,5 @@ pub use luge_llama::{
     release_freed_memory, set_abort_hook,
 };
 pub use score::{Score, TokenScore};
-pub use session::{ExitCounts, Session, SessionOptions};
+pub use session::{ExitCounts, Session, SessionOptions, shape_of};
 pub use together::{Cost, ScoreSums, Together};

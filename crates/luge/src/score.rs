@@ -72,14 +72,8 @@ impl Session {
             self.extend(inputs, true)?;
             for (index, &id) in targets.iter().enumerate() {
                 let exits = &mut score.exits;
-                self.decoded_logits(
-                    decoder,
-                    decoder.plan(),
-                    index,
-                    Purpose::Score,
-                    exits,
-                    &mut logits,
-                )?;
+                let (mut output, _) = self.output(decoder.plan(), index);
+                output.decoded(decoder, Purpose::Score, exits, &mut logits)?;
                 let logit = logits[id as usize];
                 let logprob = f64::from(logit) - log_sum_exp(&logits);
                 let text = String::from_utf8_lossy(&self.model().piece(id)?).into_owned();

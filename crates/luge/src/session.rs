@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use luge_decoding::{
-    Bounds, Decoder, ExitNorm, ExitPlan, ModelShape, Pipeline, Purpose, all_numbers,
-};
+use luge_decoding::{Decoder, ExitNorm, ExitPlan, ModelShape, Pipeline};
 use luge_llama::{Batch, CacheType, Context, ContextParams, ExitSpec, FlashAttention, Model};
 
 use crate::Error;
-use crate::exits::{PositionExits, TakenSums};
+use crate::exits::{Source, TakenSums};
 use crate::grammar::{Constraint, Grammar, Vocabulary};
+use crate::output::Output;
 
 /// The context size where neither the user nor the model asks for less.
 const DEFAULT_CTX_SIZE: u32 = 4096;
@@ -87,23 +86,16 @@ impl Session {
     /// # Errors
     /// [`luge_llama::Error::Context`], with what llama.cpp said.
     pub fn new(model: &Model, options: &SessionOptions) -> Result<Self, Error> {
-        let default = || model.n_ctx_train().clamp(1, DEFAULT_CTX_SIZE);
-        // Physical cores, but no more than a container or affinity allows.
-        let cores = || num_cpus::get_physical().min(num_cpus::get()) as u32;
-        let threads = options.threads.unwrap_or_else(cores).max(1);
+        let base = context_params(model, options);
+        let threads = base.threads;
         // A recurrent state cannot be shared: branches are then computed one by one.
         let branches = if model.is_recurrent() { 1 } else { options.branches.max(1) };
         let mut context = Context::new(
             model,
             &ContextParams {
-                n_ctx: options.ctx_size.unwrap_or_else(default),
-                threads,
-                type_k: options.cache_type_k,
-                type_v: options.cache_type_v,
-                flash_attention: options.flash_attention,
                 // The text that they begin with has one of its own.
                 n_sequences: if branches > 1 { branches + 1 } else { 1 },
-                ..ContextParams::default()
+                ..base
             },
         )?;
         let interrupt = Arc::new(AtomicBool::new(false));
@@ -128,8 +120,7 @@ impl Session {
 
     /// What methods are bound to.
     pub fn shape(&self) -> ModelShape {
-        let model = self.model();
-        ModelShape { layers: model.n_layers(), vocab: model.n_vocab(), tied: model.tied() }
+        shape_of(self.model())
     }
 
     /// Binds a pipeline to the model.
@@ -224,15 +215,15 @@ impl Session {
         Ok(())
     }
 
-    /// The exits of a plan that has been set at a token of the last batch, and the
+    /// An output of the last batch, with the exits of a plan that has been set; and the
     /// tokens in the KV cache.
-    pub(crate) fn exits<'a>(
+    pub(crate) fn output<'a>(
         &'a mut self,
         plan: &'a ExitPlan,
         index: usize,
-    ) -> (PositionExits<'a>, &'a [u32]) {
-        let Session { context, taken, cached, .. } = self;
-        (PositionExits::new(context, taken, plan, index), cached)
+    ) -> (Output<'a>, &'a [u32]) {
+        let Session { context, taken, final_logits: room, cached, .. } = self;
+        (Output { context, taken, room, plan, source: Source::Context, index }, cached)
     }
 
     /// The most tokens in a batch.
@@ -345,46 +336,25 @@ impl Session {
         self.cached.extend_from_slice(tokens);
         Ok(())
     }
+}
 
-    /// The model's own logits at a token of the last batch: `[vocab]`.
-    ///
-    /// # Errors
-    /// [`luge_decoding::Error::NotANumber`].
-    pub(crate) fn final_logits(&self, index: usize) -> Result<&[f32], Error> {
-        let logits = self.context.logits(index);
-        if all_numbers(logits) {
-            return Ok(logits);
-        }
-        Err(luge_decoding::Error::NotANumber { whose: "the final layer".to_owned() }.into())
-    }
+/// What methods are bound to: the shape of a model.
+pub fn shape_of(model: &Model) -> ModelShape {
+    ModelShape { layers: model.n_layers(), vocab: model.n_vocab(), tied: model.tied() }
+}
 
-    /// Limits of the decoder's logits at a token of the last batch, whatever its
-    /// exits are; `None` where there are none to tell.
-    pub(crate) fn bounds(&self, decoder: &Decoder, index: usize) -> Option<Bounds> {
-        decoder.bounds(self.context.logits(index))
-    }
-
-    /// The decoder's logits at a token of the last batch, into `current`. `plan`
-    /// has been set: the decoder's own, or one with more exits.
-    pub(crate) fn decoded_logits(
-        &mut self,
-        decoder: &Decoder,
-        plan: &ExitPlan,
-        index: usize,
-        purpose: Purpose,
-        counts: &mut ExitCounts,
-        current: &mut Vec<f32>,
-    ) -> Result<(), Error> {
-        let Session { context, final_logits, taken, .. } = self;
-        for copy in [&mut *final_logits, &mut *current] {
-            copy.clear();
-            copy.extend_from_slice(context.logits(index));
-        }
-        let mut exits = PositionExits::new(context, taken, plan, index);
-        decoder.apply(final_logits, &mut exits, purpose, current)?;
-        let count = if exits.asked() { &mut counts.evaluated } else { &mut counts.skipped };
-        *count += decoder.plan().layers.len() as u64;
-        Ok(())
+/// A context as the options want it, for one text.
+pub(crate) fn context_params(model: &Model, options: &SessionOptions) -> ContextParams {
+    let default = || model.n_ctx_train().clamp(1, DEFAULT_CTX_SIZE);
+    // Physical cores, but no more than a container or affinity allows.
+    let cores = || num_cpus::get_physical().min(num_cpus::get()) as u32;
+    ContextParams {
+        n_ctx: options.ctx_size.unwrap_or_else(default),
+        threads: options.threads.unwrap_or_else(cores).max(1),
+        type_k: options.cache_type_k,
+        type_v: options.cache_type_v,
+        flash_attention: options.flash_attention,
+        ..ContextParams::default()
     }
 }
 

@@ -157,9 +157,10 @@ impl HeadProduct {
     pub fn luge(&mut self, set: InstructionSet) {
         let (rows, inputs) = (self.rows, self.inputs);
         let matrix = Matrix::new(self.kind, self.tensors.bytes(), rows, inputs).expect("a kernel");
-        let columns = self.states.len() / inputs;
-        let mut product = Product::new(set, inputs, columns);
-        product.set_columns(&self.states);
+        let states: Vec<&[f32]> = self.states.chunks_exact(inputs).collect();
+        let columns = states.len();
+        let mut product = Product::new(set, inputs);
+        product.set_columns(&states);
         let next = AtomicUsize::new(0);
         let call = || {
             let mut out = vec![0.0f32; columns * TILE];

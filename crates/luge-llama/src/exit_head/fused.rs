@@ -7,7 +7,7 @@ use llama_cpp_sys_2 as sys;
 use super::product::{InstructionSet, Matrix, Product};
 use super::replay::Replay;
 use super::workers::Workers;
-use super::{ExitTile, TILE, Visit, take};
+use super::{ExitTile, TILE, Visit, Wanted, take};
 use crate::Error;
 use crate::backend::Threadpool;
 use crate::graph::Step;
@@ -16,13 +16,13 @@ use crate::graph::Step;
 pub(super) struct Fused {
     /// The final norm, if exits pass it.
     norm: Option<Replay>,
-    product: Product,
+    set: InstructionSet,
+    width: usize,
+    /// One for each piece of what is wanted, as many as there have been.
+    products: Vec<Product>,
     matrix: Matrix<'static>,
     finish: Vec<Finish>,
-    exits: usize,
     vocab: usize,
-    /// Whole logits, `[exits × vocab]`, from when they are first asked for.
-    pub(super) logits: Vec<f32>,
 }
 
 /// What a head does to its logits behind the product.
@@ -68,62 +68,82 @@ impl Fused {
             // SAFETY: passed on to the caller.
             Some(unsafe { Replay::new(norm, width, exits, threads, threadpool)? })
         };
-        let product = Product::new(set, width, exits);
-        Ok(Some(Fused { norm, product, matrix, finish, exits, vocab, logits: Vec::new() }))
+        let mut product = Product::new(set, width);
+        product.reserve(exits);
+        Ok(Some(Fused { norm, set, width, products: vec![product], matrix, finish, vocab }))
     }
 
+    /// Each thread takes a stretch of the vocabulary and computes it piece by piece:
+    /// the head's weights come from memory for the first, and from the cache for
+    /// the others.
     pub(super) fn visit(
         &mut self,
-        states: &[f32],
+        wanted: &Wanted<'_>,
         workers: &mut Workers,
         visit: &Visit<'_>,
     ) -> Result<(), Error> {
-        match &mut self.norm {
-            None => self.product.set_columns(states),
-            Some(norm) => {
-                norm.compute(states)?;
-                self.product.set_columns(norm.output());
+        let (set, width) = (self.set, self.width);
+        if self.products.len() < wanted.pieces().len() {
+            self.products.resize_with(wanted.pieces().len(), || Product::new(set, width));
+        }
+        for (product, piece) in self.products.iter_mut().zip(wanted.pieces()) {
+            let states = &wanted.states[piece];
+            match &mut self.norm {
+                None => product.set_columns(states),
+                Some(norm) => {
+                    norm.compute(states)?;
+                    let normed: Vec<&[f32]> = norm.output().chunks_exact(width).collect();
+                    product.set_columns(&normed);
+                }
             }
         }
-        let Fused { product, matrix, finish, exits, vocab, .. } = &*self;
+        let Fused { products, matrix, finish, vocab, .. } = &*self;
+        let most = wanted.pieces().map(|piece| piece.len()).max().unwrap_or(0);
         let next = AtomicUsize::new(0);
         workers.run(&|| {
-            let mut logits = vec![0.0f32; exits * TILE];
+            let mut logits = vec![0.0f32; most * TILE];
             while let Some((start, length)) = take(&next, *vocab) {
-                let logits = &mut logits[..exits * length];
-                product.rows(matrix, start..start + length, logits);
-                for row in logits.chunks_exact_mut(length) {
-                    finish.iter().for_each(|step| step.apply(start, row));
+                for (product, piece) in products.iter().zip(wanted.pieces()) {
+                    let logits = &mut logits[..piece.len() * length];
+                    product.rows(matrix, start..start + length, logits);
+                    for row in logits.chunks_exact_mut(length) {
+                        finish.iter().for_each(|step| step.apply(start, row));
+                    }
+                    let (first, exits) = (piece.start, piece.len());
+                    visit(ExitTile { start, length, first, exits, stride: length, logits });
                 }
-                visit(ExitTile { start, length, stride: length, logits });
             }
         })
     }
 
-    pub(super) fn compute(&mut self, states: &[f32], workers: &mut Workers) -> Result<(), Error> {
-        let (exits, vocab) = (self.exits, self.vocab);
-        let mut logits = std::mem::take(&mut self.logits);
-        logits.resize(exits * vocab, 0.0);
+    /// Writes the logits, `[exits × vocab]`, to `logits`.
+    pub(super) fn compute(
+        &mut self,
+        wanted: &Wanted<'_>,
+        workers: &mut Workers,
+        logits: &mut [f32],
+    ) -> Result<(), Error> {
+        let vocab = self.vocab;
+        assert_eq!(logits.len(), wanted.len() * vocab);
         let to = Shared(logits.as_mut_ptr());
-        let done = self.visit(states, workers, &|tile| {
-            for exit in 0..exits {
+        self.visit(wanted, workers, &|tile| {
+            for exit in tile.exits() {
                 let from = tile.exit(exit);
                 // SAFETY: tiles do not overlap, so no two threads write to the
-                // same place; each lies within the exit's `vocab` logits.
+                // same place; each lies within the exit's `vocab` logits, of as
+                // many exits as are wanted.
                 unsafe {
                     let to = to.get().add(exit * vocab + tile.start());
                     std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len());
                 }
             }
-        });
-        self.logits = logits;
-        done
+        })
     }
 
+    /// Bytes held.
     pub(super) fn memory(&self) -> usize {
         self.norm.as_ref().map_or(0, Replay::memory)
-            + self.product.memory()
-            + size_of_val(&self.logits[..])
+            + self.products.iter().map(Product::memory).sum::<usize>()
     }
 }
 

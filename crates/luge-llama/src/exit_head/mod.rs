@@ -1,7 +1,9 @@
 //! The exit head: the model's own LM head applied to early hidden states.
 //!
-//! All exits of a position are the columns of one product, `[width × exits]`
-//! against the head, so the head's weights are read once, not once an exit.
+//! All exits of a step are the columns of one product, `[width × exits]` against
+//! the head, so the head's weights are read once, not once an exit, nor once a
+//! text of those that are decoded together. They are taken in pieces ([`Wanted`]),
+//! which bound the memory.
 //! Two ways lead to the logits:
 //!
 //! * [`Fused`], on the CPU, for the formats that [`product`] knows: each thread
@@ -18,12 +20,14 @@ mod reduction;
 pub(crate) mod replay;
 pub(crate) mod workers;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Error;
 use crate::backend::Threadpool;
 use crate::graph::Step;
 use fused::Fused;
+pub(crate) use reduction::At;
 pub use reduction::ExitSum;
 use reduction::Reduction;
 use replay::Replay;
@@ -32,11 +36,70 @@ use workers::Workers;
 /// Entries of the vocabulary that are computed and looked at together.
 pub(crate) const TILE: usize = 512;
 
-/// The logits of all exits for a stretch of the vocabulary.
+/// The most exits that are computed together, unless one token has more.
+///
+/// Unpacking the head's weights for a product is by then a small part of it. A
+/// thread's tile of logits takes 128 KB, and what of the states is multiplied with
+/// one block of weights 32 KB: they stay in the second and in the first level of
+/// the cache. And a graph of ggml's has no more than 64 vocabularies of logits.
+const PIECE: usize = 64;
+
+/// Hidden states to compute the exits of, those of one token of the batch behind
+/// those of the other, in pieces that are computed together.
+#[derive(Default)]
+pub(crate) struct Wanted<'a> {
+    /// `[width]` each.
+    states: Vec<&'a [f32]>,
+    pieces: Vec<Piece>,
+    /// How many tokens there are.
+    tokens: usize,
+}
+
+/// Neighbouring exits; all exits of a token are in the same piece.
+struct Piece {
+    exits: Range<usize>,
+    tokens: Range<usize>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Adds the states of another token, if there are any.
+    pub(crate) fn push(&mut self, states: impl Iterator<Item = &'a [f32]>) {
+        let start = self.states.len();
+        self.states.extend(states);
+        let end = self.states.len();
+        if start == end {
+            return;
+        }
+        let token = self.tokens;
+        self.tokens += 1;
+        match self.pieces.last_mut() {
+            Some(piece) if end - piece.exits.start <= PIECE => {
+                (piece.exits.end, piece.tokens.end) = (end, token + 1);
+            }
+            _ => self.pieces.push(Piece { exits: start..end, tokens: token..token + 1 }),
+        }
+    }
+
+    /// How many exits there are.
+    pub(crate) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// The exits of each piece.
+    fn pieces(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
+        self.pieces.iter().map(|piece| piece.exits.clone())
+    }
+}
+
+/// The logits of exits for a stretch of the vocabulary.
 #[derive(Debug, Clone, Copy)]
 pub struct ExitTile<'a> {
     start: usize,
     length: usize,
+    /// The first of the exits that are in it.
+    first: usize,
+    /// How many there are.
+    exits: usize,
     /// Distance between the rows of `logits`.
     stride: usize,
     /// `[exits × stride]`, of each row the first `length`.
@@ -55,13 +118,21 @@ impl<'a> ExitTile<'a> {
         self.length
     }
 
-    /// The logits of an exit, by its place among those set, for the tokens from
-    /// `start` on.
+    /// The exits that are in it, by their places among all that are shown. Where
+    /// there are many, a stretch of the vocabulary comes as several tiles, with
+    /// some of the exits each; all exits of a token are in the same.
+    pub fn exits(&self) -> Range<usize> {
+        self.first..self.first + self.exits
+    }
+
+    /// The logits of an exit, by its place among all that are shown, for the
+    /// tokens from `start` on.
     ///
     /// # Panics
-    /// If there are fewer exits.
+    /// If it is not in the tile.
     pub fn exit(&self, exit: usize) -> &'a [f32] {
-        &self.logits[exit * self.stride..][..self.length]
+        assert!(self.exits().contains(&exit), "exit {exit} is not among {:?}", self.exits());
+        &self.logits[(exit - self.first) * self.stride..][..self.length]
     }
 }
 
@@ -71,9 +142,9 @@ pub(crate) type Visit<'a> = dyn Fn(ExitTile<'_>) + Sync + 'a;
 /// From hidden states to logits.
 pub(crate) struct ExitHead {
     way: Way,
-    workers: Workers,
-    exits: usize,
     vocab: usize,
+    /// The logits last kept, `[exits × vocab]`, where the way does not keep them.
+    kept: Vec<f32>,
     /// For sums on a device.
     device: Option<Device>,
 }
@@ -81,19 +152,19 @@ pub(crate) struct ExitHead {
 /// How to take sums on the device that holds the head.
 struct Device {
     recipe: Vec<Step>,
-    width: usize,
     threads: u32,
-    /// Made for as many tokens as were last asked for.
+    /// From when sums are first asked for.
     reduction: Option<Reduction>,
 }
 
 enum Way {
     Fused(Box<Fused>),
-    Replayed(Replay),
+    Replayed(Box<Replay>),
 }
 
 impl ExitHead {
-    /// A head of `recipe` for `exits` states of `width` floats.
+    /// A head of `recipe` for states of `width` floats, with room for `exits` of
+    /// them: others are made room for when they come.
     ///
     /// # Safety
     /// The recipe's weights must be live, and stay so.
@@ -105,84 +176,111 @@ impl ExitHead {
         threads: u32,
         threadpool: &Threadpool,
     ) -> Result<Self, Error> {
-        let workers = Workers::new(threads, threadpool)?;
         // SAFETY: passed on to the caller.
         let fused = unsafe { Fused::new(recipe, width, exits, vocab, threads, threadpool)? };
         let way = match fused {
             Some(fused) => Way::Fused(Box::new(fused)),
             None => {
                 // SAFETY: passed on to the caller.
-                Way::Replayed(unsafe { Replay::new(recipe, width, exits, threads, threadpool)? })
+                let replay = unsafe { Replay::new(recipe, width, exits, threads, threadpool)? };
+                Way::Replayed(Box::new(replay))
             }
         };
         let replayed = matches!(way, Way::Replayed(_));
         let device = replay::head_device(recipe).filter(|_| replayed).map(|_| Device {
             recipe: recipe.to_vec(),
-            width,
             threads,
             reduction: None,
         });
-        Ok(ExitHead { way, workers, exits, vocab, device })
+        Ok(ExitHead { way, vocab, kept: Vec::new(), device })
     }
 
-    /// The sums over the vocabulary of hidden states `[exits × width]`, and the
-    /// logits of `tokens`, if the head is on a device: elsewhere, look at them
-    /// with [`ExitHead::visit`].
+    /// The sums over the vocabulary of the exits, in the order of `wanted`, and the
+    /// logits of the tokens asked for, if the head is on a device: elsewhere, look
+    /// at them with [`ExitHead::visit`]. `at` are the tokens that have exits.
     pub(crate) fn sums(
         &mut self,
-        states: &[f32],
-        final_logits: &[f32],
-        tokens: &[u32],
+        wanted: &Wanted<'_>,
+        at: &[At<'_>],
         threadpool: &Threadpool,
     ) -> Result<Option<Vec<ExitSum>>, Error> {
-        let Some(device) = &mut self.device else { return Ok(None) };
-        let made = device.reduction.take().filter(|made| made.tokens() == tokens.len());
-        let reduction = match made {
-            Some(reduction) => reduction,
-            None => {
-                let sizes = [device.width, self.exits, self.vocab, tokens.len()];
-                // SAFETY: whoever made this head sees to it that the weights live.
-                unsafe { Reduction::new(&device.recipe, sizes, device.threads, threadpool)? }
-            }
+        let Some(Device { recipe, threads, reduction }) = &mut self.device else {
+            return Ok(None);
         };
-        device.reduction.insert(reduction).compute(states, final_logits, tokens).map(Some)
+        let mut sums = Vec::with_capacity(wanted.len());
+        for piece in &wanted.pieces {
+            let states = &wanted.states[piece.exits.clone()];
+            let at = &at[piece.tokens.clone()];
+            let reduction = match &mut *reduction {
+                Some(reduction) => reduction,
+                none => {
+                    let (first, vocab) = ((states, at), self.vocab);
+                    // SAFETY: whoever made this head sees to it that the weights live.
+                    none.insert(unsafe {
+                        Reduction::new(recipe, vocab, first, *threads, threadpool)?
+                    })
+                }
+            };
+            sums.extend(reduction.compute(states, at)?);
+        }
+        Ok(Some(sums))
     }
 
-    /// Computes the logits of hidden states `[exits × width]`, and shows them
-    /// tile by tile.
-    pub(crate) fn visit(&mut self, states: &[f32], visit: &Visit<'_>) -> Result<(), Error> {
+    /// Computes the logits, and shows them tile by tile.
+    pub(crate) fn visit(
+        &mut self,
+        wanted: &Wanted<'_>,
+        workers: &mut Workers,
+        visit: &Visit<'_>,
+    ) -> Result<(), Error> {
         match &mut self.way {
-            Way::Fused(fused) => fused.visit(states, &mut self.workers, visit),
-            Way::Replayed(replay) => {
-                replay.compute(states)?;
-                show(replay.output(), self.exits, self.vocab, &mut self.workers, visit)
+            Way::Fused(fused) => fused.visit(wanted, workers, visit),
+            Way::Replayed(replay) => wanted.pieces().try_for_each(|piece| {
+                replay.compute(&wanted.states[piece.clone()])?;
+                show(replay.output(), piece.start, self.vocab, workers, visit)
+            }),
+        }
+    }
+
+    /// Computes the logits, and writes them to `logits`, `[exits × vocab]`.
+    pub(crate) fn compute(
+        &mut self,
+        wanted: &Wanted<'_>,
+        workers: &mut Workers,
+        logits: &mut [f32],
+    ) -> Result<(), Error> {
+        match &mut self.way {
+            Way::Fused(fused) => fused.compute(wanted, workers, logits),
+            Way::Replayed(replay) => wanted.pieces().try_for_each(|piece| {
+                let to = piece.start * self.vocab..piece.end * self.vocab;
+                replay.compute_to(&wanted.states[piece], &mut logits[to])
+            }),
+        }
+    }
+
+    /// Computes the logits of one token's exits for [`ExitHead::kept`].
+    pub(crate) fn keep(&mut self, wanted: &Wanted<'_>, workers: &mut Workers) -> Result<(), Error> {
+        match &mut self.way {
+            Way::Fused(fused) => {
+                self.kept.resize(wanted.len() * self.vocab, 0.0);
+                fused.compute(wanted, workers, &mut self.kept)
             }
+            Way::Replayed(replay) => replay.compute(&wanted.states),
         }
     }
 
-    /// Computes the logits of hidden states `[exits × width]` for
-    /// [`ExitHead::logits`].
-    pub(crate) fn compute(&mut self, states: &[f32]) -> Result<(), Error> {
-        match &mut self.way {
-            Way::Fused(fused) => fused.compute(states, &mut self.workers),
-            Way::Replayed(replay) => replay.compute(states),
+    /// The logits last kept, if nothing has been computed since: `[exits × vocab]`.
+    pub(crate) fn kept(&self) -> &[f32] {
+        match &self.way {
+            Way::Fused(_) => &self.kept,
+            Way::Replayed(replay) => replay.output(),
         }
-    }
-
-    /// The logits last computed: `[exits × vocab]`.
-    pub(crate) fn logits(&self) -> &[f32] {
-        self.way.logits()
-    }
-
-    /// Shows the logits last computed, tile by tile.
-    pub(crate) fn show(&mut self, visit: &Visit<'_>) -> Result<(), Error> {
-        show(self.way.logits(), self.exits, self.vocab, &mut self.workers, visit)
     }
 
     /// Bytes held for input, result and what lies between.
     pub(crate) fn memory(&self) -> usize {
         let way = match &self.way {
-            Way::Fused(fused) => fused.memory(),
+            Way::Fused(fused) => fused.memory() + self.kept.capacity() * size_of::<f32>(),
             Way::Replayed(replay) => replay.memory(),
         };
         let reduction = self.device.as_ref().and_then(|device| device.reduction.as_ref());
@@ -190,29 +288,25 @@ impl ExitHead {
     }
 }
 
-impl Way {
-    /// The logits last computed: `[exits × vocab]`.
-    fn logits(&self) -> &[f32] {
-        match self {
-            Way::Fused(fused) => &fused.logits,
-            Way::Replayed(replay) => replay.output(),
-        }
-    }
-}
-
-/// Passes logits `[exits × vocab]` by, tile by tile, on all threads.
-fn show(
+/// Passes logits `[exits × vocab]` by, tile by tile, on all threads. The first exit
+/// is the `first`th of those that are shown.
+pub(crate) fn show(
     logits: &[f32],
-    exits: usize,
+    first: usize,
     vocab: usize,
     workers: &mut Workers,
     visit: &Visit<'_>,
 ) -> Result<(), Error> {
-    assert_eq!(logits.len(), exits * vocab);
+    let exits = logits.len() / vocab;
+    assert_eq!(logits.len(), exits * vocab, "whole vocabularies");
+    if exits == 0 {
+        return Ok(());
+    }
     let next = AtomicUsize::new(0);
     workers.run(&|| {
         while let Some((start, length)) = take(&next, vocab) {
-            visit(ExitTile { start, length, stride: vocab, logits: &logits[start..] });
+            let logits = &logits[start..];
+            visit(ExitTile { start, length, first, exits, stride: vocab, logits });
         }
     })
 }

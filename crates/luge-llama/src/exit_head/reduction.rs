@@ -47,73 +47,115 @@ const LOWEST: f32 = -1e30;
 /// A head with sums behind it.
 pub(super) struct Reduction {
     replay: Replay,
+    sizes: Sizes,
+    vocab: usize,
     inputs: Inputs,
-    tokens: usize,
+}
+
+/// What a graph is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sizes {
+    exits: usize,
+    /// Tokens of the batch that these are the exits of.
+    places: usize,
+    /// How many tokens' logits are asked for at each exit, at least one.
+    asked: usize,
+}
+
+impl Sizes {
+    fn of(states: &[&[f32]], at: &[At<'_>]) -> Self {
+        let asked = at.iter().map(|at| at.tokens.len()).max().unwrap_or(0).max(1);
+        Sizes { exits: states.len(), places: at.len(), asked }
+    }
+}
+
+/// A token of the batch whose exits are summed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At<'a> {
+    /// How many exits it has.
+    pub(crate) exits: usize,
+    /// Its final logits, `[vocab]`.
+    pub(crate) final_logits: &'a [f32],
+    /// Those whose logits are asked for.
+    pub(crate) tokens: &'a [u32],
 }
 
 /// What the sums need beside the exits' logits.
 #[derive(Clone, Copy)]
 struct Inputs {
-    /// `[vocab]`.
+    /// `[vocab × places]`.
     final_logits: *mut sys::ggml_tensor,
-    /// `[tokens × exits]`: the same ids for every exit.
+    /// `[exits]`: the place of each, if there are several.
+    places: Option<*mut sys::ggml_tensor>,
+    /// `[asked × exits]`.
     ids: *mut sys::ggml_tensor,
 }
 
 impl Reduction {
-    /// Sums of `exits` exits, with the logits of so many tokens.
+    /// Sums of the exits of such states at such tokens, for now.
     ///
     /// # Safety
     /// The recipe's weights must be live, and stay so.
     pub(super) unsafe fn new(
         recipe: &[Step],
-        [width, exits, vocab, tokens]: [usize; 4],
+        vocab: usize,
+        (states, at): (&[&[f32]], &[At<'_>]),
         threads: u32,
         threadpool: &Threadpool,
     ) -> Result<Self, Error> {
+        let sizes = Sizes::of(states, at);
+        let width = states[0].len();
         let mut inputs = None;
-        let tail = |context, logits| {
-            // SAFETY: called with a live context that has room, and `[vocab ×
-            // exits]` logits in it.
-            let (made, output) = unsafe { sums(context, logits, [exits, vocab, tokens]) };
-            inputs = Some(made);
-            output
+        // SAFETY: passed on to the caller; what the tail returns is in the context.
+        let replay = unsafe {
+            let tail = tail(sizes, vocab, &mut inputs);
+            Replay::with_tail(recipe, width, sizes.exits, threads, threadpool, tail)?
         };
-        // SAFETY: passed on to the caller.
-        let replay = unsafe { Replay::with_tail(recipe, width, exits, threads, threadpool, tail)? };
         let inputs = inputs.expect("the tail has been called");
-        Ok(Reduction { replay, inputs, tokens })
+        Ok(Reduction { replay, sizes, vocab, inputs })
     }
 
-    /// How many tokens' logits it gives.
-    pub(super) fn tokens(&self) -> usize {
-        self.tokens
-    }
-
-    /// The sums of the exits of hidden states `[exits × width]`.
+    /// The sums of the exits of hidden states, `[width]` each, in the order of `at`.
     pub(super) fn compute(
         &mut self,
-        states: &[f32],
-        final_logits: &[f32],
-        tokens: &[u32],
+        states: &[&[f32]],
+        at: &[At<'_>],
     ) -> Result<Vec<ExitSum>, Error> {
-        assert_eq!(tokens.len(), self.tokens);
-        // SAFETY: the inputs are live and allocated; what is written has their
-        // size, which is checked for the first and so made for the second.
-        unsafe {
-            let Inputs { final_logits: last, ids } = self.inputs;
-            assert_eq!(size_of_val(final_logits), sys::ggml_nbytes(last));
-            let from = final_logits.as_ptr().cast::<c_void>();
-            sys::ggml_backend_tensor_set(last, from, 0, size_of_val(final_logits));
-            let exits = (*ids).ne[1] as usize;
-            let all: Vec<i32> =
-                tokens.iter().map(|&token| token as i32).collect::<Vec<_>>().repeat(exits);
-            let from = all.as_ptr().cast::<c_void>();
-            sys::ggml_backend_tensor_set(ids, from, 0, size_of_val(&all[..]));
+        assert_eq!(states.len(), at.iter().map(|at| at.exits).sum::<usize>());
+        let sizes = Sizes::of(states, at);
+        if self.sizes != sizes {
+            // Should it fail, the next call has to make the graph too.
+            self.sizes = Sizes { exits: 0, places: 0, asked: 0 };
+            let mut inputs = None;
+            // SAFETY: what the tail returns is in the context.
+            unsafe { self.replay.build(sizes.exits, tail(sizes, self.vocab, &mut inputs))? };
+            self.inputs = inputs.expect("the tail has been called");
+            self.sizes = sizes;
         }
+        let Inputs { final_logits, places, ids } = self.inputs;
+        for (place, at) in at.iter().enumerate() {
+            assert_eq!(at.final_logits.len(), self.vocab);
+            // SAFETY: the input is live and allocated, with `vocab` floats a place.
+            unsafe { set(final_logits, place * self.vocab, at.final_logits) };
+        }
+        let of_each = || at.iter().enumerate().flat_map(|at| std::iter::repeat_n(at, at.1.exits));
+        if let Some(places) = places {
+            let numbers: Vec<i32> = of_each().map(|(place, _)| place as i32).collect();
+            // SAFETY: the input is live and allocated, with one number an exit.
+            unsafe { set(places, 0, &numbers) };
+        }
+        let mut numbers = Vec::with_capacity(sizes.exits * sizes.asked);
+        for (_, at) in of_each() {
+            let tokens = at.tokens.iter().map(|&token| token as i32);
+            // Where fewer are asked for than elsewhere, token 0 takes the room.
+            numbers.extend(tokens.chain(std::iter::repeat(0)).take(sizes.asked));
+        }
+        // SAFETY: the input is live and allocated, with `asked` numbers an exit.
+        unsafe { set(ids, 0, &numbers) };
         self.replay.compute(states)?;
-        let rows = self.replay.output().chunks_exact(SUMS + self.tokens);
-        Ok(rows.map(ExitSum::of).collect())
+        let rows = self.replay.output().chunks_exact(SUMS + sizes.asked);
+        let asked = of_each().map(|(_, at)| at.tokens.len());
+        Ok(rows.zip(asked).map(|(row, asked)| ExitSum::of(&row[..SUMS + asked])).collect())
     }
 
     /// Bytes held.
@@ -136,7 +178,34 @@ impl ExitSum {
     }
 }
 
-/// Adds the sums of `logits`, `[vocab × exits]`, to a graph: `[7 + tokens × exits]`
+/// Writes numbers to a tensor, from its `start`th on.
+///
+/// # Safety
+/// The tensor must be live and allocated, and have room for them.
+unsafe fn set<T>(tensor: *mut sys::ggml_tensor, start: usize, numbers: &[T]) {
+    let from = numbers.as_ptr().cast::<c_void>();
+    // SAFETY: passed on to the caller.
+    unsafe {
+        sys::ggml_backend_tensor_set(tensor, from, start * size_of::<T>(), size_of_val(numbers));
+    }
+}
+
+/// What adds [`sums`] to a graph, and says where its inputs are.
+fn tail(
+    sizes: Sizes,
+    vocab: usize,
+    inputs: &mut Option<Inputs>,
+) -> impl FnOnce(*mut sys::ggml_context, *mut sys::ggml_tensor) -> *mut sys::ggml_tensor {
+    move |context, logits| {
+        // SAFETY: called with a live context that has room, and `[vocab × exits]`
+        // logits in it.
+        let (made, output) = unsafe { sums(context, logits, sizes, vocab) };
+        *inputs = Some(made);
+        output
+    }
+}
+
+/// Adds the sums of `logits`, `[vocab × exits]`, to a graph: `[7 + asked × exits]`
 /// in the order of [`ExitSum`].
 ///
 /// # Safety
@@ -144,18 +213,27 @@ impl ExitSum {
 unsafe fn sums(
     context: *mut sys::ggml_context,
     logits: *mut sys::ggml_tensor,
-    [exits, vocab, tokens]: [usize; 3],
+    sizes: Sizes,
+    vocab: usize,
 ) -> (Inputs, *mut sys::ggml_tensor) {
-    let (exits, vocab, tokens) = (exits as i64, vocab as i64, tokens as i64);
+    let [exits, places, asked] = [sizes.exits, sizes.places, sizes.asked].map(|size| size as i64);
+    let vocab = vocab as i64;
     // SAFETY: passed on to the caller; shapes fit, being made here.
     unsafe {
-        let final_logits = sys::ggml_new_tensor_1d(context, sys::GGML_TYPE_F32, vocab);
-        let ids = sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_I32, tokens, exits);
-        sys::ggml_set_input(final_logits);
-        sys::ggml_set_input(ids);
+        let input = |kind, width, height| {
+            let tensor = sys::ggml_new_tensor_2d(context, kind, width, height);
+            sys::ggml_set_input(tensor);
+            tensor
+        };
+        let final_logits = input(sys::GGML_TYPE_F32, vocab, places);
+        let ids = input(sys::GGML_TYPE_I32, asked, exits);
+        // Where all exits are of one token, its logits serve them all as they are.
+        let of_each = (places > 1).then(|| input(sys::GGML_TYPE_I32, exits, 1));
         let numbers = |tensor| sys::ggml_clamp(context, tensor, LOWEST, f32::MAX);
         let z = numbers(logits);
-        let d = sys::ggml_sub(context, z, numbers(final_logits));
+        let last = numbers(final_logits);
+        let last = of_each.map_or(last, |places| sys::ggml_get_rows(context, last, places));
+        let d = sys::ggml_sub(context, z, last);
 
         let each = sys::ggml_reshape_3d(context, z, 1, vocab, exits);
         let at = sys::ggml_reshape_2d(context, sys::ggml_argmax(context, z), 1, exits);
@@ -176,11 +254,11 @@ unsafe fn sums(
             sum(product(q, q)),
             sum(product(q, d)),
             sum(product(d, d)),
-            sys::ggml_reshape_2d(context, sys::ggml_get_rows(context, each, ids), tokens, exits),
+            sys::ggml_reshape_2d(context, sys::ggml_get_rows(context, each, ids), asked, exits),
         ] {
             all = sys::ggml_concat(context, all, part, 0);
         }
-        (Inputs { final_logits, ids }, all)
+        (Inputs { final_logits, places: of_each, ids }, all)
     }
 }
 
@@ -191,17 +269,24 @@ mod tests {
 
     #[test]
     fn sums_of_the_graph_are_those_of_their_definition() {
-        // A head of 4 inputs and 300 tokens, three exits; token 7 is ruled out
-        // everywhere, by a bias.
-        let (width, exits, vocab) = (4, 3, 300);
+        // A head of 4 inputs and 300 tokens, three exits at one place and one at
+        // another; token 7 is ruled out everywhere, by a bias.
+        let (width, exits, vocab) = (4, 4, 300);
         let number = |i: usize| ((i * 7919 % 613) as f32 / 306.0 - 1.0) * 2.0;
         let weights: Vec<f32> = (0..vocab * width).map(number).collect();
         let states: Vec<f32> = (0..exits * width).map(|i| number(i + 5) * 3.0).collect();
         let bias: Vec<f32> =
             (0..vocab).map(|i| if i == 7 { f32::NEG_INFINITY } else { 0.0 }).collect();
-        let mut last: Vec<f32> = (0..vocab).map(|i| number(i * 3)).collect();
-        last[7] = f32::NEG_INFINITY;
-        let tokens = [0, 299, 41];
+        let final_logits = [3, 11].map(|factor| -> Vec<f32> {
+            let mut last: Vec<f32> = (0..vocab).map(|i| number(i * factor)).collect();
+            last[7] = f32::NEG_INFINITY;
+            last
+        });
+        let [first, second] = &final_logits;
+        let at = [
+            At { exits: 3, final_logits: first, tokens: &[0, 299, 41] },
+            At { exits: 1, final_logits: second, tokens: &[12] },
+        ];
 
         let threadpool = Threadpool::new(1).unwrap();
         let cpu = Backend::cpu(1, &threadpool).unwrap();
@@ -227,10 +312,16 @@ mod tests {
             let recipe = [step(sys::GGML_OP_MUL_MAT, matrix), step(sys::GGML_OP_ADD, added)];
             (context, buffer, recipe)
         };
-        let sizes = [width, exits, vocab, tokens.len()];
+        let states: Vec<&[f32]> = states.chunks(width).collect();
+        let first = (&states[..3], &at[..1]);
         // SAFETY: the weights are freed behind the last use of the reduction.
-        let mut reduction = unsafe { Reduction::new(&recipe, sizes, 1, &threadpool).unwrap() };
-        let sums = reduction.compute(&states, &last, &tokens).unwrap();
+        let made = unsafe { Reduction::new(&recipe, vocab, first, 1, &threadpool) };
+        let mut reduction = made.unwrap();
+        // For one place, for another, for both, and for the first again.
+        let sums = reduction.compute(&states[..3], &at[..1]).unwrap();
+        let other = reduction.compute(&states[3..], &at[1..]).unwrap();
+        let together = reduction.compute(&states, &at).unwrap();
+        assert_eq!(reduction.compute(&states[..3], &at[..1]).unwrap(), sums);
         drop(reduction);
         // SAFETY: nothing uses them any more.
         unsafe {
@@ -238,12 +329,17 @@ mod tests {
             sys::ggml_free(context);
         }
 
-        for (sum, state) in sums.iter().zip(states.chunks(width)) {
+        let apart = sums.iter().chain(&other);
+        let places = at.iter().flat_map(|at| std::iter::repeat_n(at, at.exits));
+        let all = states.iter().zip(places);
+        for (sum, (state, at)) in apart.zip(all.clone()).chain(together.iter().zip(all)) {
+            let last = at.final_logits;
             let z: Vec<f64> = weights
                 .chunks(width)
                 .zip(&bias)
                 .map(|(row, &bias)| {
-                    let product = row.iter().zip(state).map(|(w, x)| f64::from(w * x)).sum::<f64>();
+                    let product =
+                        row.iter().zip(*state).map(|(w, x)| f64::from(w * x)).sum::<f64>();
                     product + f64::from(bias)
                 })
                 .collect();
@@ -260,12 +356,13 @@ mod tests {
                 (sum.q_squared, others().map(|(q, _)| q * q).sum()),
                 (sum.q_d, others().map(|(q, d)| q * d).sum()),
                 (sum.d_squared, (0..vocab).map(|j| d(j) * d(j)).sum()),
-                (sum.logits[0], z[0]),
-                (sum.logits[1], z[299]),
-                (sum.logits[2], z[41]),
             ] {
                 let off = (f64::from(own) - exact).abs();
                 assert!(off <= 2e-5 * exact.abs().max(1.0), "{own} is not {exact}: {sum:?}");
+            }
+            assert_eq!(sum.logits.len(), at.tokens.len());
+            for (&own, &token) in sum.logits.iter().zip(at.tokens) {
+                assert!((f64::from(own) - z[token as usize]).abs() <= 2e-5, "{token}: {sum:?}");
             }
         }
     }

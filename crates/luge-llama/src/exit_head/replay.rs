@@ -1,7 +1,8 @@
 //! Operations of the model's graph, replayed in a small graph of our own.
 //!
 //! With the model's own weights, on the device that holds them. Memory is that
-//! of the result, `[exits × outputs]` floats, and of the input.
+//! of the result, `[columns × outputs]` floats, and of the input, for the most
+//! columns there have been.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -20,57 +21,95 @@ pub(crate) struct Replay {
     // Dropped in this order: the scheduler uses the back ends and the graph.
     scheduler: Scheduler,
     backends: Vec<Backend>,
-    _tensors: Tensors,
-    graph: *mut sys::ggml_cgraph,
-    /// `[width × exits]`.
-    input: *mut sys::ggml_tensor,
-    /// `[outputs × exits]`.
-    output: *mut sys::ggml_tensor,
+    /// None only when the last attempt to make it failed.
+    graph: Option<Graph>,
+    recipe: Vec<Step>,
+    width: usize,
     /// The result, where it has to be fetched from a device.
     fetched: Vec<f32>,
 }
 
+/// The graph for so many columns.
+struct Graph {
+    _tensors: Tensors,
+    raw: *mut sys::ggml_cgraph,
+    columns: usize,
+    /// `[width × columns]`, in the CPU's memory, as all inputs are.
+    input: *mut sys::ggml_tensor,
+    /// `[outputs × columns]`.
+    output: *mut sys::ggml_tensor,
+}
+
 impl Replay {
-    /// A graph of `recipe` for `exits` columns of `width` floats.
+    /// A graph of `recipe` for `columns` columns of `width` floats, for now.
     ///
     /// # Safety
     /// The recipe's weights must be live, and stay so.
     pub(crate) unsafe fn new(
         recipe: &[Step],
         width: usize,
-        exits: usize,
+        columns: usize,
         threads: u32,
         threadpool: &Threadpool,
     ) -> Result<Self, Error> {
         // SAFETY: passed on to the caller.
-        unsafe { Replay::with_tail(recipe, width, exits, threads, threadpool, |_, output| output) }
+        unsafe {
+            Replay::with_tail(recipe, width, columns, threads, threadpool, |_, output| output)
+        }
     }
 
-    /// The same with operations behind it: `tail` adds them to the context that it
-    /// is given, and returns the new output.
+    /// The same with operations behind it: see [`Replay::build`].
     ///
     /// # Safety
-    /// As for [`Replay::new`]; and what `tail` returns must be in the context.
+    /// As for [`Replay::new`] and [`Replay::build`].
     pub(crate) unsafe fn with_tail(
         recipe: &[Step],
         width: usize,
-        exits: usize,
+        columns: usize,
         threads: u32,
         threadpool: &Threadpool,
         tail: impl FnOnce(*mut sys::ggml_context, *mut sys::ggml_tensor) -> *mut sys::ggml_tensor,
     ) -> Result<Self, Error> {
-        let failed = |what: &str| Error::Compute(format!("the exit head's {what}"));
+        let cpu = Backend::cpu(threads, threadpool).ok_or_else(|| failed("CPU is missing"))?;
+        let mut backends: Vec<Backend> =
+            head_device(recipe).and_then(Backend::of_device).into_iter().collect();
+        backends.push(cpu);
+        let scheduler = Scheduler::new(&backends).ok_or_else(|| failed("scheduler is missing"))?;
+        let recipe = recipe.to_vec();
+        let mut replay =
+            Replay { scheduler, backends, graph: None, recipe, width, fetched: Vec::new() };
+        // SAFETY: passed on to the caller.
+        unsafe { replay.build(columns, tail)? };
+        Ok(replay)
+    }
+
+    /// Makes the graph anew, for another number of columns or with other operations
+    /// behind it: `tail` adds them to the context that it is given, and returns the
+    /// new output. Devices and memory stay, if there is enough of it: some
+    /// microseconds.
+    ///
+    /// # Safety
+    /// What `tail` returns must be in the context.
+    pub(crate) unsafe fn build(
+        &mut self,
+        columns: usize,
+        tail: impl FnOnce(*mut sys::ggml_context, *mut sys::ggml_tensor) -> *mut sys::ggml_tensor,
+    ) -> Result<(), Error> {
+        // SAFETY: the scheduler is live. It forgets the graph before that is gone.
+        unsafe { sys::ggml_backend_sched_reset(self.scheduler.0.as_ptr()) };
+        self.graph = None;
+        self.fetched.clear();
         let tensors = Tensors::new().ok_or_else(|| failed("graph could not be made"))?;
         let context = tensors.0.as_ptr();
         // SAFETY: the context has room for `GRAPH_SIZE` tensors; the weights
-        // are live (passed on to the caller); shapes fit, as the model's own
-        // graph has the same operations.
-        let (graph, input, output) = unsafe {
-            let input =
-                sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_F32, width as i64, exits as i64);
+        // are live (see `Replay::new`); shapes fit, as the model's own graph has
+        // the same operations.
+        let (raw, input, output) = unsafe {
+            let (width, columns) = (self.width as i64, columns as i64);
+            let input = sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_F32, width, columns);
             sys::ggml_set_input(input);
             let mut output = input;
-            for step in recipe {
+            for step in &self.recipe {
                 output = replay(context, output, step)?;
             }
             output = tail(context, output);
@@ -79,59 +118,78 @@ impl Replay {
             sys::ggml_build_forward_expand(graph, output);
             (graph, input, output)
         };
-
-        let cpu = Backend::cpu(threads, threadpool).ok_or_else(|| failed("CPU is missing"))?;
-        let mut backends: Vec<Backend> =
-            head_device(recipe).and_then(Backend::of_device).into_iter().collect();
-        backends.push(cpu);
-        let scheduler = Scheduler::new(&backends).ok_or_else(|| failed("scheduler is missing"))?;
         // SAFETY: scheduler and graph are live.
         let (allocated, reason) = with_log(|| unsafe {
-            sys::ggml_backend_sched_alloc_graph(scheduler.0.as_ptr(), graph)
+            sys::ggml_backend_sched_alloc_graph(self.scheduler.0.as_ptr(), raw)
         });
         if !allocated {
             return Err(failed(&reason.unwrap_or_else(|| "memory could not be had".to_owned())));
         }
-        Ok(Replay {
-            scheduler,
-            backends,
-            _tensors: tensors,
-            graph,
-            input,
-            output,
-            fetched: Vec::new(),
-        })
+        self.graph = Some(Graph { _tensors: tensors, raw, columns, input, output });
+        Ok(())
     }
 
-    /// Computes the outputs of hidden states `[exits × width]`.
-    pub(crate) fn compute(&mut self, states: &[f32]) -> Result<(), Error> {
-        let bytes = size_of_val(states);
-        // SAFETY: input and graph are live and allocated; `states` has the
-        // input's size, which is checked.
-        let (status, reason) = unsafe {
-            assert_eq!(bytes, sys::ggml_nbytes(self.input), "one row an exit");
-            sys::ggml_backend_tensor_set(self.input, states.as_ptr().cast::<c_void>(), 0, bytes);
-            with_log(|| {
-                sys::ggml_backend_sched_graph_compute(self.scheduler.0.as_ptr(), self.graph)
-            })
-        };
-        if status != sys::GGML_STATUS_SUCCESS {
-            let unknown = || format!("the exit head ended with status {status}");
-            return Err(Error::Compute(reason.unwrap_or_else(unknown)));
-        }
+    /// Computes the outputs of hidden states, `[width]` each. Another number of them
+    /// than last time has the graph made anew, without operations behind it.
+    pub(crate) fn compute(&mut self, states: &[&[f32]]) -> Result<(), Error> {
+        self.run(states)?;
+        let output = self.graph().output;
         // SAFETY: the output is live and computed; the buffer has its size.
         unsafe {
-            if !sys::ggml_backend_buffer_is_host((*self.output).buffer) {
-                self.fetched.resize(sys::ggml_nelements(self.output) as usize, 0.0);
+            if !sys::ggml_backend_buffer_is_host((*output).buffer) {
+                self.fetched.resize(sys::ggml_nelements(output) as usize, 0.0);
                 let bytes = size_of_val(&self.fetched[..]);
                 let target = self.fetched.as_mut_ptr().cast::<c_void>();
-                sys::ggml_backend_tensor_get(self.output, target, 0, bytes);
+                sys::ggml_backend_tensor_get(output, target, 0, bytes);
             }
         }
         Ok(())
     }
 
-    /// The outputs last computed: `[exits × outputs]`.
+    /// The same, with the outputs written to `to`, `[columns × outputs]`.
+    pub(crate) fn compute_to(&mut self, states: &[&[f32]], to: &mut [f32]) -> Result<(), Error> {
+        self.run(states)?;
+        let output = self.graph().output;
+        // SAFETY: the output is live and computed; `to` has its size, which is checked.
+        unsafe {
+            assert_eq!(size_of_val(to), sys::ggml_nbytes(output), "one row a column");
+            let bytes = size_of_val(to);
+            sys::ggml_backend_tensor_get(output, to.as_mut_ptr().cast::<c_void>(), 0, bytes);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, states: &[&[f32]]) -> Result<(), Error> {
+        if self.graph.as_ref().is_none_or(|graph| graph.columns != states.len()) {
+            // SAFETY: the output that it returns is in the context.
+            unsafe { self.build(states.len(), |_, output| output)? };
+        }
+        let Graph { raw, input, .. } = *self.graph();
+        for (column, state) in states.iter().enumerate() {
+            assert_eq!(state.len(), self.width, "the width of a hidden state");
+            let bytes = size_of_val(*state);
+            // SAFETY: the input is live and allocated, and has `width` floats a column.
+            unsafe {
+                let from = state.as_ptr().cast::<c_void>();
+                sys::ggml_backend_tensor_set(input, from, column * bytes, bytes);
+            }
+        }
+        // SAFETY: scheduler and graph are live.
+        let (status, reason) = with_log(|| unsafe {
+            sys::ggml_backend_sched_graph_compute(self.scheduler.0.as_ptr(), raw)
+        });
+        if status != sys::GGML_STATUS_SUCCESS {
+            let unknown = || format!("the exit head ended with status {status}");
+            return Err(Error::Compute(reason.unwrap_or_else(unknown)));
+        }
+        Ok(())
+    }
+
+    fn graph(&self) -> &Graph {
+        self.graph.as_ref().expect("there is one when something has been computed")
+    }
+
+    /// The outputs last computed: `[columns × outputs]`.
     pub(crate) fn output(&self) -> &[f32] {
         if !self.fetched.is_empty() {
             return &self.fetched;
@@ -139,8 +197,9 @@ impl Replay {
         // SAFETY: the output is live; not having been fetched, it lies in host
         // memory, contiguous, and is written only by `compute`.
         unsafe {
-            let count = sys::ggml_nelements(self.output) as usize;
-            std::slice::from_raw_parts((*self.output).data.cast::<f32>(), count)
+            let output = self.graph().output;
+            let count = sys::ggml_nelements(output) as usize;
+            std::slice::from_raw_parts((*output).data.cast::<f32>(), count)
         }
     }
 
@@ -155,8 +214,13 @@ impl Replay {
                 )
             }
         };
-        self.backends.iter().map(of).sum::<usize>() + size_of_val(&self.fetched[..])
+        let fetched = self.fetched.capacity() * size_of::<f32>();
+        self.backends.iter().map(of).sum::<usize>() + fetched
     }
+}
+
+fn failed(what: &str) -> Error {
+    Error::Compute(format!("the exit head's {what}"))
 }
 
 /// Adds an operation to a graph.

@@ -26,6 +26,21 @@ pub struct TextRequest {
     pub reuse: bool,
 }
 
+impl TextRequest {
+    /// With the usual options, and nothing asked for but the text.
+    pub fn new(decoder: Arc<Decoder>, prompt: Vec<u32>) -> Self {
+        TextRequest {
+            decoder,
+            prompt,
+            options: GenerateOptions::default(),
+            logprobs: None,
+            prompt_logprobs: None,
+            lens: None,
+            reuse: true,
+        }
+    }
+}
+
 /// A token with its log-probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenLogprob {

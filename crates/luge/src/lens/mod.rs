@@ -35,12 +35,14 @@ mod position;
 mod reading;
 mod view;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use luge_decoding::{Decoder, ExitDetail, ExitForm, ExitPlan, LayerSelection};
+use luge_llama::Model;
 
 use crate::{Error, Session};
-pub(crate) use position::Choice;
+pub(crate) use position::{Choice, Place};
 pub use view::{Candidate, LensPosition, Margins, Opinion, Pinned, Token, TokenPath};
 
 /// How many positions of a given text are computed at a time.
@@ -79,8 +81,14 @@ impl Default for LensOptions {
 #[derive(Debug)]
 pub struct Lens<'a> {
     pub(crate) decoder: &'a Decoder,
+    pub(crate) view: Cow<'a, View>,
+}
+
+/// What a lens looks at, without its method.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
     /// The exits to show and those of the method.
-    pub(crate) plan: ExitPlan,
+    pub plan: ExitPlan,
     /// The early exits to show, ascending.
     rows: Vec<usize>,
     top: usize,
@@ -88,16 +96,44 @@ pub struct Lens<'a> {
     paths: bool,
 }
 
+impl View {
+    /// What `options` ask for, with a method of this model.
+    ///
+    /// # Errors
+    /// Where a layer or a pinned token is not in the model.
+    pub(crate) fn new(
+        model: &Model,
+        decoder: &Decoder,
+        options: &LensOptions,
+    ) -> Result<Self, Error> {
+        let shape = decoder.shape();
+        options.pinned.iter().try_for_each(|&token| model.check_token(token))?;
+        let rows = options.layers.resolve(shape.layers, shape.tied)?;
+        let own = decoder.plan();
+        let mut layers = [&rows[..], &own.layers].concat();
+        layers.sort_unstable();
+        layers.dedup();
+        let form = if own.layers.is_empty() { options.form } else { own.form };
+        Ok(View {
+            plan: ExitPlan { layers, form, detail: ExitDetail::Logits },
+            rows,
+            top: options.top,
+            pinned: options.pinned.clone(),
+            paths: options.paths,
+        })
+    }
+}
+
 impl Lens<'_> {
     /// The layers shown, ascending, the final one last.
     pub fn layers(&self) -> Vec<usize> {
         let last = self.decoder.shape().layers;
-        self.rows.iter().copied().chain([last]).collect()
+        self.view.rows.iter().copied().chain([last]).collect()
     }
 
     /// How exits are read.
     pub fn form(&self) -> ExitForm {
-        self.plan.form
+        self.view.plan.form
     }
 }
 
@@ -108,22 +144,8 @@ impl Session {
     /// [`Error::OtherModel`]; where a layer or a pinned token is not in the model.
     pub fn lens<'a>(&self, decoder: &'a Decoder, options: &LensOptions) -> Result<Lens<'a>, Error> {
         self.check_decoder(decoder)?;
-        let shape = self.shape();
-        options.pinned.iter().try_for_each(|&token| self.model().check_token(token))?;
-        let rows = options.layers.resolve(shape.layers, shape.tied)?;
-        let own = decoder.plan();
-        let mut layers = [&rows[..], &own.layers].concat();
-        layers.sort_unstable();
-        layers.dedup();
-        let form = if own.layers.is_empty() { options.form } else { own.form };
-        Ok(Lens {
-            decoder,
-            plan: ExitPlan { layers, form, detail: ExitDetail::Logits },
-            rows,
-            top: options.top,
-            pinned: options.pinned.clone(),
-            paths: options.paths,
-        })
+        let view = View::new(self.model(), decoder, options)?;
+        Ok(Lens { decoder, view: Cow::Owned(view) })
     }
 
     /// Makes ready for [`Session::look`], which does it by itself: finds out
@@ -134,7 +156,7 @@ impl Session {
     /// As [`Session::prepare`] for a decoder that reads exits.
     pub fn prepare_lens(&mut self, lens: &Lens<'_>) -> Result<(), Error> {
         self.check_decoder(lens.decoder)?;
-        self.set_exits(&lens.plan)
+        self.set_exits(&lens.view.plan)
     }
 
     /// Looks at `positions` of a text, in their order, each handed to `each`: 0 for
@@ -189,8 +211,7 @@ impl Session {
     /// # Errors
     /// [`luge_llama::Error::TokenOutOfRange`].
     pub fn token(&self, id: u32) -> Result<Token, Error> {
-        let text = String::from_utf8_lossy(&self.model().label(id)?).into_owned();
-        Ok(Token { id, text })
+        Token::of(self.model(), id)
     }
 
     /// The token that is written exactly so, for [`LensOptions::pinned`].

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 
 use luge_decoding::{Purpose, Trace, argmax, log_sum_exp};
+use luge_llama::Model;
 
 use super::reading::{Reading, Row, Wanted};
-use super::{Candidate, Lens, LensPosition, Margins, Opinion, Pinned, TokenPath};
+use super::{Candidate, Lens, LensPosition, Margins, Opinion, Pinned, Token, TokenPath, View};
+use crate::output::Output;
 use crate::{Error, Session};
 
 /// The tokens chosen at a position of a generation.
@@ -29,12 +31,37 @@ impl Session {
         next: Option<u32>,
         choice: Option<Choice>,
     ) -> Result<LensPosition, Error> {
-        let last = self.final_logits(index)?.to_vec();
+        let (mut output, cached) = self.output(&lens.view.plan, index);
+        let token = cached[position];
+        output.look(lens, Place { position, token, next }, choice)
+    }
+}
+
+/// Where in a text an output is.
+pub(crate) struct Place {
+    pub position: usize,
+    /// The token there.
+    pub token: u32,
+    /// The one that follows it in the text.
+    pub next: Option<u32>,
+}
+
+impl Output<'_> {
+    /// What there is to see. The output's plan is the lens's. `choice` is what was
+    /// chosen here, where a text is generated.
+    pub(crate) fn look(
+        &mut self,
+        lens: &Lens<'_>,
+        place: Place,
+        choice: Option<Choice>,
+    ) -> Result<LensPosition, Error> {
+        let Place { position, token, next } = place;
+        let view = &*lens.view;
+        let last = self.final_logits()?.to_vec();
         let mut decoded = last.clone();
         // The first choice is wanted even where none is shown.
-        let wanted = Wanted { layers: &lens.rows, top: lens.top.max(1), pinned: &lens.pinned };
-        let (mut exits, cached) = self.exits(&lens.plan, index);
-        let token = cached[position];
+        let wanted = Wanted { layers: &view.rows, top: view.top.max(1), pinned: &view.pinned };
+        let mut exits = self.exits();
         let reading = Reading::of(&mut exits, &last, &wanted)?;
         lens.decoder.apply(&last, &mut exits, Purpose::Generate, &mut decoded)?;
         let traces = lens.decoder.traces(&last, &mut exits)?;
@@ -44,7 +71,7 @@ impl Session {
             after: argmax(&decoded) as u32,
             before: argmax(&last) as u32,
         });
-        let followed = if lens.paths { followed(lens, &reading, choice, next) } else { Vec::new() };
+        let followed = if view.paths { followed(view, &reading, choice, next) } else { Vec::new() };
         let paths = reading.probs(&mut exits, &last, &wanted, &followed)?;
 
         let last_norm = reading.final_norm();
@@ -52,20 +79,21 @@ impl Session {
             if lens.decoder.is_identity() { last_norm } else { log_sum_exp(&decoded) };
         let prob =
             |logits: &[f32], norm: f64, id: u32| (f64::from(logits[id as usize]) - norm).exp();
-        let before = self.candidate(choice.before, prob(&last, last_norm, choice.before))?;
-        let after = self.candidate(choice.after, prob(&decoded, decoded_norm, choice.after))?;
+        let model = self.model();
+        let before = candidate(model, choice.before, prob(&last, last_norm, choice.before))?;
+        let after = candidate(model, choice.after, prob(&decoded, decoded_norm, choice.after))?;
         let opinions = lens.layers().into_iter().zip(&reading.rows);
-        let opinions = opinions.map(|(layer, row)| self.opinion(lens, layer, row));
+        let opinions = opinions.map(|(layer, row)| opinion(model, view, layer, row));
         let mut layers = opinions.collect::<Result<Vec<_>, _>>()?;
         let settling_depth = settling_depth(&layers);
-        layers.iter_mut().for_each(|opinion| opinion.top.truncate(lens.top));
+        layers.iter_mut().for_each(|opinion| opinion.top.truncate(view.top));
         let paths = followed.into_iter().zip(paths);
-        let paths =
-            paths.map(|(id, probs)| Ok::<_, Error>(TokenPath { token: self.token(id)?, probs }));
+        let paths = paths
+            .map(|(id, probs)| Ok::<_, Error>(TokenPath { token: Token::of(model, id)?, probs }));
         Ok(LensPosition {
             position,
-            token: self.token(token)?,
-            next: next.map(|id| self.token(id)).transpose()?,
+            token: Token::of(model, token)?,
+            next: next.map(|id| Token::of(model, id)).transpose()?,
             generated,
             layers,
             settling_depth,
@@ -76,32 +104,32 @@ impl Session {
             paths: paths.collect::<Result<_, _>>()?,
         })
     }
+}
 
-    fn opinion(&self, lens: &Lens<'_>, layer: usize, row: &Row) -> Result<Opinion, Error> {
-        let top = row.top.iter().map(|&(id, prob)| self.candidate(id, prob));
-        let pinned = lens.pinned.iter().zip(&row.pinned).map(|(&id, &(prob, rank))| {
-            Ok::<_, Error>(Pinned { candidate: self.candidate(id, prob)?, rank })
-        });
-        Ok(Opinion {
-            layer,
-            top: top.collect::<Result<_, _>>()?,
-            entropy: row.entropy,
-            jsd_to_final: row.jsd_to_final,
-            pinned: pinned.collect::<Result<_, _>>()?,
-        })
-    }
+fn opinion(model: &Model, view: &View, layer: usize, row: &Row) -> Result<Opinion, Error> {
+    let top = row.top.iter().map(|&(id, prob)| candidate(model, id, prob));
+    let pinned = view.pinned.iter().zip(&row.pinned).map(|(&id, &(prob, rank))| {
+        Ok::<_, Error>(Pinned { candidate: candidate(model, id, prob)?, rank })
+    });
+    Ok(Opinion {
+        layer,
+        top: top.collect::<Result<_, _>>()?,
+        entropy: row.entropy,
+        jsd_to_final: row.jsd_to_final,
+        pinned: pinned.collect::<Result<_, _>>()?,
+    })
+}
 
-    fn candidate(&self, id: u32, prob: f64) -> Result<Candidate, Error> {
-        Ok(Candidate { token: self.token(id)?, prob })
-    }
+fn candidate(model: &Model, id: u32, prob: f64) -> Result<Candidate, Error> {
+    Ok(Candidate { token: Token::of(model, id)?, prob })
 }
 
 /// The tokens that matter at a position, each once: see [`LensPosition::paths`].
-fn followed(lens: &Lens<'_>, reading: &Reading, choice: Choice, next: Option<u32>) -> Vec<u32> {
+fn followed(view: &View, reading: &Reading, choice: Choice, next: Option<u32>) -> Vec<u32> {
     let firsts = reading.rows.iter().filter_map(|row| row.top.first());
     let bests = reading.rows.last().into_iter().flat_map(|row| &row.top);
     let mut followed = vec![choice.after, choice.before];
-    followed.extend(next.iter().chain(&lens.pinned));
+    followed.extend(next.iter().chain(&view.pinned));
     followed.extend(bests.chain(firsts).map(|(id, _)| id));
     let mut seen = HashSet::new();
     followed.retain(|id| seen.insert(*id));
@@ -143,7 +171,6 @@ fn settling_depth(layers: &[Opinion]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::Token;
 
     fn opinions(firsts: &[u32]) -> Vec<Opinion> {
         let opinion = |(layer, &id): (usize, &u32)| Opinion {

@@ -1,7 +1,10 @@
 //! What there is to see at a position.
 
 use luge_decoding::{Trace, Votes};
+use luge_llama::Model;
 use serde::Serialize;
+
+use crate::Error;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -11,6 +14,17 @@ pub struct Token {
     /// Its text, control tokens by their name; U+FFFD where a character is split
     /// across tokens.
     pub text: String,
+}
+
+impl Token {
+    /// A token of a model.
+    ///
+    /// # Errors
+    /// [`luge_llama::Error::TokenOutOfRange`].
+    pub(crate) fn of(model: &Model, id: u32) -> Result<Self, Error> {
+        let text = String::from_utf8_lossy(&model.label(id)?).into_owned();
+        Ok(Token { id, text })
+    }
 }
 
 /// A token with the probability that a layer or a method gives it.

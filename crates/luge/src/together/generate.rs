@@ -124,7 +124,8 @@ impl Work<'_> {
             }
             let number = (branch.history.len() - self.prompt) as u64;
             let at = Step { allowed: None, history: &branch.history, number };
-            let Some(own) = self.chooser.own(session, &at)? else {
+            let (output, _) = session.output(&branch.plan, 0);
+            let Some(own) = self.chooser.own(&output, &at)? else {
                 branch.finished = Some(FinishReason::Eos);
                 continue;
             };
@@ -162,8 +163,8 @@ impl Work<'_> {
         for &method in &branch.methods {
             let decoder = self.methods.decoders[method];
             let mut exits = ExitCounts::default();
-            let token =
-                self.chooser.choose(session, decoder, &branch.plan, own, &at, &mut exits)?;
+            let (mut output, _) = session.output(&branch.plan, 0);
+            let token = self.chooser.choose(&mut output, decoder, own, &at, &mut exits)?;
             self.exits[method].evaluated += exits.evaluated;
             self.exits[method].skipped += exits.skipped;
             match ways.iter_mut().find(|(way, _)| *way == token) {

@@ -192,14 +192,8 @@ impl<'a> Scorer<'a> {
         let wanting = || texts.iter().filter(|text| text.wants_behind(position));
         let mut counts = ExitCounts::default();
         for &(number, decoder) in &self.decoders {
-            session.decoded_logits(
-                decoder,
-                self.plan,
-                index,
-                Purpose::Score,
-                &mut counts,
-                &mut self.logits,
-            )?;
+            let (mut output, _) = session.output(self.plan, index);
+            output.decoded(decoder, Purpose::Score, &mut counts, &mut self.logits)?;
             let norm = log_sum_exp(&self.logits);
             for text in wanting() {
                 let logit = f64::from(self.logits[text.tokens[position + 1] as usize]);

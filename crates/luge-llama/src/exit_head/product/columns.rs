@@ -9,6 +9,8 @@ use super::panel::{GROUP, first_of_pair};
 /// error is about a thousandth of what 8-bit activations cost.
 #[derive(Debug)]
 pub(super) struct Columns {
+    /// The most columns in a tile.
+    most: usize,
     /// Columns in each tile, as even as can be.
     tiles: Vec<usize>,
     groups: usize,
@@ -36,18 +38,31 @@ pub(super) struct Tile<'a> {
 }
 
 impl Columns {
-    /// Room for `count` columns of `width` numbers, at most `most` to a tile.
-    pub(super) fn new(width: usize, count: usize, most: usize) -> Self {
-        let tiles = count.div_ceil(most).max(1);
-        let groups = width / GROUP;
+    /// No columns yet, of `width` numbers, at most `most` to a tile.
+    pub(super) fn new(width: usize, most: usize) -> Self {
         Columns {
-            tiles: (0..tiles).map(|tile| (count + tile) / tiles).collect(),
-            groups,
-            count,
-            pairs: vec![[0; 2]; count * width / 2],
-            scales: vec![0.0; count * groups],
-            sums: vec![0.0; count * groups],
+            most,
+            tiles: Vec::new(),
+            groups: width / GROUP,
+            count: 0,
+            pairs: Vec::new(),
+            scales: Vec::new(),
+            sums: Vec::new(),
         }
+    }
+
+    /// Makes room for `count` columns. What is there stays for fewer.
+    pub(super) fn resize(&mut self, count: usize) {
+        if self.count == count {
+            return;
+        }
+        let tiles = count.div_ceil(self.most);
+        self.tiles.clear();
+        self.tiles.extend((0..tiles).map(|tile| (count + tile) / tiles));
+        self.count = count;
+        self.pairs.resize(count * self.width() / 2, [0; 2]);
+        self.scales.resize(count * self.groups, 0.0);
+        self.sums.resize(count * self.groups, 0.0);
     }
 
     pub(super) fn count(&self) -> usize {
@@ -60,14 +75,16 @@ impl Columns {
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&self.pairs[..]) + size_of_val(&self.scales[..]) + size_of_val(&self.sums[..])
+        let floats = self.scales.capacity() + self.sums.capacity();
+        self.pairs.capacity() * size_of::<[i16; 2]>() + floats * size_of::<f32>()
     }
 
-    /// Takes in `states`, `[columns × width]`.
-    pub(super) fn fill(&mut self, states: &[f32]) {
+    /// Takes in `states`, `[width]` each, one a column.
+    pub(super) fn fill(&mut self, states: &[&[f32]]) {
+        self.resize(states.len());
         let width = self.width();
-        assert_eq!(states.len(), self.count * width, "one row a column");
-        let mut states = states.chunks_exact(width);
+        assert!(states.iter().all(|state| state.len() == width), "a column has {width} numbers");
+        let mut states = states.iter();
         let mut done = 0;
         for &columns in &self.tiles {
             let pairs = &mut self.pairs[done * width / 2..][..columns * width / 2];
@@ -160,7 +177,8 @@ mod tests {
         for (count, most, wanted) in
             [(16, 8, vec![8, 8]), (12, 8, vec![6, 6]), (30, 8, vec![7, 7, 8, 8]), (1, 8, vec![1])]
         {
-            let columns = Columns::new(64, count, most);
+            let mut columns = Columns::new(64, most);
+            columns.fill(&vec![&[1.0; 64][..]; count]);
             assert_eq!(columns.tiles, wanted);
             assert_eq!(columns.tiles(0, 2).map(|tile| tile.columns).sum::<usize>(), count);
         }

@@ -164,14 +164,19 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Room for `count` columns of `inputs` numbers, at least one.
+    /// No columns yet, of `inputs` numbers.
     ///
     /// # Panics
     /// If this processor lacks the instruction set.
-    pub(crate) fn new(set: InstructionSet, inputs: usize, count: usize) -> Self {
+    pub(crate) fn new(set: InstructionSet, inputs: usize) -> Self {
         assert!(set == InstructionSet::Plain || InstructionSet::available().contains(&set));
-        assert!(count > 0 && inputs.is_multiple_of(GROUP));
-        Product { columns: Columns::new(inputs, count, set.columns()), set }
+        assert!(inputs.is_multiple_of(GROUP));
+        Product { columns: Columns::new(inputs, set.columns()), set }
+    }
+
+    /// Makes room for `count` columns.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        self.columns.resize(count);
     }
 
     /// Bytes held.
@@ -179,11 +184,11 @@ impl Product {
         self.columns.memory()
     }
 
-    /// Sets the columns, `[columns × inputs]`.
+    /// Sets the columns, `[inputs]` each.
     ///
     /// # Panics
-    /// If there are more or fewer.
-    pub(crate) fn set_columns(&mut self, states: &[f32]) {
+    /// If one is of another length.
+    pub(crate) fn set_columns(&mut self, states: &[&[f32]]) {
         self.columns.fill(states);
     }
 
@@ -280,10 +285,10 @@ mod tests {
         states: &[f32],
         rows: Range<usize>,
     ) -> Vec<f32> {
-        let count = states.len() / matrix.inputs;
-        let mut product = Product::new(set, matrix.inputs, count);
-        product.set_columns(states);
-        let mut out = vec![f32::NAN; count * rows.len()];
+        let columns: Vec<&[f32]> = states.chunks(matrix.inputs).collect();
+        let mut product = Product::new(set, matrix.inputs);
+        product.set_columns(&columns);
+        let mut out = vec![f32::NAN; columns.len() * rows.len()];
         product.rows(matrix, rows, &mut out);
         out
     }
