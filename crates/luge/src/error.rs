@@ -103,6 +103,13 @@ pub enum Error {
     #[error("the chat is empty: there is no message to render")]
     NoMessages,
 
+    /// Tools that cannot be called as wanted.
+    #[error("the tools cannot be used: {reason}")]
+    Tool {
+        /// What is wrong with them.
+        reason: String,
+    },
+
     /// A grammar that cannot be used.
     #[error("the {what} cannot be used: {reason}")]
     Grammar {
@@ -143,7 +150,7 @@ impl Error {
             Error::Llama(luge_llama::Error::TokenOutOfRange { .. }) => true,
             Error::EmptyPrompt | Error::EmptyContinuation | Error::Merged => true,
             Error::NoPosition { .. } | Error::NoToken { .. } | Error::Grammar { .. } => true,
-            Error::TemplateRefuses { .. } | Error::NoMessages => true,
+            Error::TemplateRefuses { .. } | Error::NoMessages | Error::Tool { .. } => true,
             _ => false,
         }
     }

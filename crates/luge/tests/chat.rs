@@ -112,6 +112,26 @@ fn messages_have_the_field_names_of_templates() {
     );
 }
 
+/// Templates that put arguments into the text as they are have them as text; others do not.
+#[test]
+fn arguments_are_text_for_templates_that_take_no_objects() {
+    let arguments = json!({"city": "Zürich", "days": [1, null]});
+    let call = ToolCall { id: None, name: "get_weather".to_owned(), arguments };
+    let chat = [Message { tool_calls: vec![call], ..Message::assistant("") }];
+    let head = "{% for call in messages[0].tool_calls %}{{ '<sep>' + ";
+    for (inside, expected) in [
+        ("call.function.arguments", r#"<sep>{"city": "Zürich", "days": [1, null]}"#),
+        ("call.function.arguments.city", "<sep>Zürich"),
+        ("(call.function.arguments | tojson)", r#"<sep>{"city": "Zürich", "days": [1, null]}"#),
+    ] {
+        let template = ChatTemplate::new(format!("{head}{inside} }}}}{{% endfor %}}")).unwrap();
+        assert_eq!(template.render(&chat, &[], false).unwrap(), expected, "{inside}");
+    }
+    let fails = ChatTemplate::new(format!("{head}1 }}}}{{% endfor %}}")).unwrap();
+    let error = fails.render(&chat, &[], false).unwrap_err();
+    assert!(error.to_string().contains("string and number"), "{error}");
+}
+
 #[test]
 fn errors_say_what_is_wrong() {
     assert_eq!(

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use luge_decoding::Decoder;
 use luge_llama::Model;
 
-use super::reasoning::{Part, Reasoning, Splitter};
+use super::answer::{AnswerFormat, AnswerParser, AnswerPart};
 use super::{ChatTemplate, Message};
 use crate::{Completion, Error, FinishReason, GenerateOptions, Generation, Session};
 
@@ -62,27 +62,9 @@ struct Exchange {
     tokens: Vec<u32>,
     /// Where in `tokens` the answer begins.
     answer: usize,
-    marks: Marks,
-}
-
-/// The marks around thoughts and answer, as a generation has to know them.
-#[derive(Debug, Clone)]
-struct Marks {
-    /// The one behind which the answer begins, where it does not do so at once.
-    begin: Option<&'static str>,
-    /// The control tokens that they are made of.
-    shown: Vec<u32>,
-}
-
-impl Marks {
-    fn with(&self, options: &GenerateOptions) -> GenerateOptions {
-        let mut options = options.clone();
-        if options.grammar.is_some() && options.grammar_after.is_none() {
-            options.grammar_after = self.begin.map(str::to_owned);
-        }
-        options.shown_tokens.extend(&self.shown);
-        options
-    }
+    /// The text of the question with all before it.
+    prompt: String,
+    format: AnswerFormat,
 }
 
 impl Conversation {
@@ -140,7 +122,10 @@ impl Conversation {
     /// Options for generating another answer behind the tokens of the last question: with
     /// the marks of the model's thoughts as text, and a grammar that begins behind them.
     pub fn last_options(&self, options: &GenerateOptions) -> GenerateOptions {
-        self.last.as_ref().map_or_else(|| options.clone(), |last| last.marks.with(options))
+        match &self.last {
+            Some(last) => last.format.options(&last.prompt, &[], options),
+            None => options.clone(),
+        }
     }
 
     /// Asks a question: starts generating the answer and returns an iterator over its text.
@@ -162,21 +147,17 @@ impl Conversation {
         let context = session.ctx_size();
         let room = options.max_tokens.unwrap_or(usize::MAX).min(context / 4);
         let prompt = self.prompt(session.model(), &question, context, room)?;
-        let reasoning = Reasoning::of(session.model(), &self.template);
-        let splitter = Splitter::new(reasoning.as_ref(), &prompt.text);
-        let marks = Marks {
-            begin: reasoning.as_ref().and_then(|of| of.answer_mark(&prompt.text)),
-            shown: reasoning.map_or(Vec::new(), |of| of.control_tokens),
-        };
-        let options = marks.with(options);
+        let format = AnswerFormat::of(session.model(), &self.template);
+        let parser = format.parser(&prompt.text, &[]);
+        let options = format.options(&prompt.text, &[], options);
         let generation = session.generate(decoder, &prompt.tokens, &options)?;
         Ok(Answer {
             conversation: self,
             question,
             prompt,
-            marks,
+            format,
             generation,
-            splitter,
+            parser,
             ready: VecDeque::new(),
             changed: false,
             thinking: String::new(),
@@ -264,6 +245,15 @@ struct Prompt {
     tokens: Vec<u32>,
 }
 
+/// What a text is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What the model thinks before it answers.
+    Thinking,
+    /// The answer.
+    Answer,
+}
+
 /// Text of an answer that has become final.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerPiece {
@@ -291,12 +281,12 @@ pub struct Answer<'a> {
     conversation: &'a mut Conversation,
     question: Message,
     prompt: Prompt,
-    marks: Marks,
+    format: AnswerFormat,
     generation: Generation<'a>,
-    splitter: Splitter,
+    parser: AnswerParser,
     /// Text that has been parted and not been handed out.
     ready: VecDeque<AnswerPiece>,
-    /// Whether any token of the text that the splitter holds back was changed.
+    /// Whether any token of the text that the parser holds back was changed.
     changed: bool,
     thinking: String,
     text: String,
@@ -330,7 +320,8 @@ impl Answer<'_> {
         for piece in self.by_ref() {
             piece?;
         }
-        let Answer { conversation, question, prompt, marks, generation, thinking, text, .. } = self;
+        let Answer { conversation, question, prompt, format, generation, thinking, text, .. } =
+            self;
         let model = generation.model().clone();
         let completion = generation.finish()?;
         let reasoning = Some(thinking.trim_end().to_owned()).filter(|text| !text.is_empty());
@@ -338,7 +329,7 @@ impl Answer<'_> {
         if completion.tokens.is_empty() && completion.finish_reason == FinishReason::Interrupted {
             return Ok(Reply { text, reasoning, completion });
         }
-        let mut bytes = prompt.text.into_bytes();
+        let mut bytes = prompt.text.clone().into_bytes();
         for &token in &completion.tokens {
             bytes.extend(model.label(token)?);
         }
@@ -350,15 +341,22 @@ impl Answer<'_> {
         conversation.first = prompt.first;
         conversation.messages.extend([question, message]);
         let known = String::from_utf8(bytes).ok();
-        conversation.last = Some(Exchange { text: known, tokens, answer, marks });
+        conversation.last =
+            Some(Exchange { text: known, tokens, answer, prompt: prompt.text, format });
         Ok(Reply { text, reasoning, completion })
     }
 
-    /// Keeps what the splitter has released.
-    fn release(&mut self, parts: Vec<(Part, String)>) {
+    /// Keeps what the parser has released.
+    fn release(&mut self, parts: Vec<AnswerPart>) {
         let changed = self.changed && !parts.is_empty();
         self.changed &= parts.is_empty();
-        for (part, text) in parts {
+        for part in parts {
+            let (part, text) = match part {
+                AnswerPart::Thinking(text) => (Part::Thinking, text),
+                AnswerPart::Text(text) => (Part::Answer, text),
+                // Without tools there are no calls.
+                AnswerPart::ToolCall { .. } | AnswerPart::Arguments { .. } => continue,
+            };
             match part {
                 Part::Thinking => self.thinking.push_str(&text),
                 Part::Answer => self.text.push_str(&text),
@@ -379,11 +377,11 @@ impl Iterator for Answer<'_> {
             let parts = match self.generation.next() {
                 Some(Ok(piece)) => {
                     self.changed |= piece.changed;
-                    self.splitter.push(&piece.text)
+                    self.parser.push(&piece.text)
                 }
                 Some(Err(error)) => return Some(Err(error)),
                 None => {
-                    let rest = self.splitter.finish();
+                    let rest = self.parser.finish();
                     if rest.is_empty() {
                         return None;
                     }

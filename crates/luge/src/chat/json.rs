@@ -36,6 +36,23 @@ pub(super) fn tojson(
     Ok(Value::from(String::from_utf8_lossy(&out)))
 }
 
+/// A value as `tojson` writes it where nothing else is asked for.
+pub(super) fn text(value: &serde_json::Value) -> String {
+    let style = PythonStyle {
+        indent: None,
+        item: ", ".to_owned(),
+        key: ": ".to_owned(),
+        depth: 0,
+        is_empty: true,
+    };
+    let mut out = Vec::new();
+    match value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, style)) {
+        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+        // Writing to memory does not fail.
+        Err(_) => value.to_string(),
+    }
+}
+
 fn write(
     value: &Value,
     sort: bool,

@@ -46,21 +46,21 @@
 //! variables, and an endless one is stopped with an error; against one that is made to use
 //! up memory there is no guard.
 
+mod answer;
 mod conversation;
 mod engine;
 mod fallback;
 mod json;
 mod message;
-mod reasoning;
 
 use std::collections::BTreeMap;
 
 use luge_llama::Model;
 
-pub use conversation::{Answer, AnswerPiece, Conversation, Reply};
+pub use answer::{AnswerFormat, AnswerParser, AnswerPart, ToolChoice};
+pub use conversation::{Answer, AnswerPiece, Conversation, Part, Reply};
 pub use jiff::civil::DateTime;
 pub use message::{Message, ToolCall};
-pub use reasoning::Part;
 
 use crate::Error;
 
@@ -171,6 +171,11 @@ impl ChatTemplate {
         &self.text
     }
 
+    /// Its text, with that for chats with tools where it is another.
+    fn all_text(&self) -> String {
+        [&*self.text, self.tool_use.as_deref().unwrap_or_default()].join("\n")
+    }
+
     /// Where it comes from.
     pub fn source(&self) -> Source {
         self.source
@@ -178,6 +183,9 @@ impl ChatTemplate {
 
     /// The text of a chat. `tools` are JSON schemas as in Hugging Face's interface;
     /// `add_generation_prompt` puts at the end what the model's answer begins after.
+    ///
+    /// The arguments of calls are objects, and where a template fails on these, as those
+    /// do that write them as they are, their JSON text.
     ///
     /// # Errors
     /// [`Error::NoMessages`]; [`Error::TemplateRefuses`] if the template raises, as some
@@ -189,11 +197,31 @@ impl ChatTemplate {
         tools: &[serde_json::Value],
         add_generation_prompt: bool,
     ) -> Result<String, Error> {
-        use minijinja::value::{Serde, Value};
-
         if messages.is_empty() {
             return Err(Error::NoMessages);
         }
+        let rendered = self.render_once(messages, tools, add_generation_prompt);
+        let calls = |message: &Message| !message.tool_calls.is_empty();
+        if !matches!(rendered, Err(Error::TemplateFails { .. })) || !messages.iter().any(calls) {
+            return rendered;
+        }
+        // DeepSeek's templates, and some others, put arguments into the text as they are.
+        let mut with_text = messages.to_vec();
+        for call in with_text.iter_mut().flat_map(|message| &mut message.tool_calls) {
+            call.arguments = json::text(&call.arguments).into();
+        }
+        self.render_once(&with_text, tools, add_generation_prompt).or(rendered)
+    }
+
+    /// The text of a chat with messages as they are.
+    fn render_once(
+        &self,
+        messages: &[Message],
+        tools: &[serde_json::Value],
+        add_generation_prompt: bool,
+    ) -> Result<String, Error> {
+        use minijinja::value::{Serde, Value};
+
         let text = match &self.tool_use {
             Some(text) if !tools.is_empty() => text,
             _ => &self.text,

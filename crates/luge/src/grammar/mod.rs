@@ -114,19 +114,12 @@ impl Grammar {
     /// one with keywords that cannot be followed, and one that is too large.
     pub fn json_schema(text: &str) -> Result<Self, Error> {
         let bad = |reason| Error::Grammar { what: "JSON schema", reason };
-        let mut schema = match serde_json::from_str(text) {
+        let schema = match serde_json::from_str(text) {
             Ok(Value::Bool(true)) => json!({}),
             Ok(schema) => schema,
             Err(error) => return Err(bad(format!("it is not JSON ({error})"))),
         };
-        // Who gives options of their own knows what white space they want.
-        if let Some(schema) = schema.as_object_mut()
-            && !schema.contains_key(OPTIONS)
-        {
-            let options = Map::from_iter([("whitespace_pattern".to_owned(), WHITE_SPACE.into())]);
-            schema.insert(OPTIONS.to_owned(), options.into());
-        }
-        Grammar::checked(Source::JsonSchema(schema), text.len())
+        Grammar::checked(Source::JsonSchema(with_white_space(schema)), text.len())
     }
 
     /// Text that a grammar describes, in llguidance's variant of Lark's notation:
@@ -183,6 +176,18 @@ impl Grammar {
             Err(report) => Err(source.error(&report)),
         }
     }
+}
+
+/// A schema whose texts have white space that comes to an end.
+pub(crate) fn with_white_space(mut schema: Value) -> Value {
+    // Who gives options of their own knows what white space they want.
+    if let Some(schema) = schema.as_object_mut()
+        && !schema.contains_key(OPTIONS)
+    {
+        let options = Map::from_iter([("whitespace_pattern".to_owned(), WHITE_SPACE.into())]);
+        schema.insert(OPTIONS.to_owned(), options.into());
+    }
+    schema
 }
 
 /// How much work a grammar may take, so that none makes a program hang: compiling it
