@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use luge::FinishReason;
 use luge::batching::{PromptReport, TextEnd, TextEvent, TokenLogprob, TokenLogprobs, WrittenToken};
+use luge::chat::{AnswerParser, AnswerPart};
 use serde_json::Value;
 
 use super::common::random;
 use super::error::ApiError;
-use super::format::{AnswerParser, AnswerPart};
+
 use super::layers;
 
 /// Names tokens that have no text, such as `</s>`.

@@ -1,6 +1,7 @@
 //! `/v1/chat/completions`.
 
 use luge::batching::TextRequest;
+use luge::chat::{AnswerFormat, ToolChoice};
 use luge::{GenerateOptions, Message, SamplerOptions};
 use serde_json::{Map, Value, json};
 
@@ -8,7 +9,7 @@ use super::answer::Choice;
 use super::common::{Common, max_tokens};
 use super::error::ApiError;
 use super::fields::{Fields, wrong};
-use super::format::{AnswerFormat, ToolChoice};
+
 use super::messages::{self, Tools};
 use super::reply::Job;
 use super::write::{Answer, Head, Shape};

@@ -25,7 +25,6 @@ mod decoding;
 mod docs;
 mod error;
 mod fields;
-mod format;
 mod layers;
 mod messages;
 mod models;

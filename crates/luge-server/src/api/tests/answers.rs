@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use luge::batching::{PromptReport, TextEnd, TextEvent, TokenLogprob, TokenLogprobs, WrittenToken};
+use luge::chat::{AnswerFormat, AnswerPart};
 use luge::lens::Token;
 use luge::{Candidate, Completion, ExitCounts, FinishReason, LensPosition, Opinion, Trace, Votes};
 use serde_json::{Value, json};
 
 use super::text;
 use crate::api::answer::{Choice, Delta, Echo, Names, Scored};
-use crate::api::format::{AnswerParser, AnswerPart};
 use crate::api::write::{Answer, Head, Shape};
 
 fn names() -> Names {
@@ -285,8 +285,10 @@ fn calls_of_tools_are_put_together_from_their_pieces() {
         vec![begins(0), arguments(0, "{\"a\":"), arguments(0, "1}")],
         vec![begins(1), arguments(1, "{}")],
     ];
+    let served = super::served();
+    let parser = AnswerFormat::of(&served.model, &served.template).parser("", &[]);
     for one_call in [false, true] {
-        let mut choice = plain().parted(AnswerParser::default(), one_call);
+        let mut choice = plain().parted(parser.clone(), one_call);
         let mut sum = Delta::default();
         for parts in parts.clone() {
             sum.append(choice.take_parts(parts));

@@ -23,9 +23,7 @@ fn model() -> &'static Model {
 
 fn served() -> Served {
     let model = model().clone();
-    let shape =
-        luge::ModelShape { layers: model.n_layers(), vocab: model.n_vocab(), tied: model.tied() };
-    let method = "sled".parse::<Pipeline>().unwrap().bind(&shape).unwrap();
+    let method = "sled".parse::<Pipeline>().unwrap().bind(&luge::shape_of(&model)).unwrap();
     Served {
         template: ChatTemplate::fallback("chatml").unwrap().with_tokens_of(&model),
         name: "atlas".to_owned(),

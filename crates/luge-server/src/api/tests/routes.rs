@@ -242,3 +242,142 @@ async fn an_engine_that_ends_says_so() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{error}");
     assert_eq!(error["error"]["type"], "server_error");
 }
+
+#[tokio::test]
+async fn a_prompt_is_scored_as_the_library_scores_it() {
+    let state = state(served());
+    let model = &state.served.model;
+    let settings = luge::SessionOptions { threads: Some(1), ..Default::default() };
+    let mut session = luge::Session::new(model, &settings).unwrap();
+    let text = "The capital of France is Paris.";
+    let tokens = model.tokenize_prompt(text).unwrap();
+    let (prompt, rest) = tokens.split_at(3);
+    // As lm-evaluation-harness asks, and as it might.
+    for (asked, max_tokens) in [(json!(tokens), 1), (json!([text]), 0)] {
+        let body = json!({
+            "model": "atlas", "prompt": asked, "temperature": 0, "max_tokens": max_tokens,
+            "logprobs": 1, "seed": 1234, "echo": true,
+        });
+        let (status, answer) = post(&state, "/v1/completions", body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let logprobs = &answer["choices"][0]["logprobs"];
+        let own = logprobs["token_logprobs"].as_array().unwrap();
+        assert_eq!(own.len(), tokens.len() + max_tokens);
+        assert!(own[0].is_null() && logprobs["top_logprobs"][0].is_null());
+        let sum: f64 = own[3..tokens.len()].iter().map(|value| value.as_f64().unwrap()).sum();
+        let score = session.score(&state.served.method, prompt, rest).unwrap();
+        assert!((sum - score.sum_logprob).abs() < 1e-3, "{sum} {}", score.sum_logprob);
+        let best = |value: &Value| {
+            let all = value.as_object().unwrap().values().map(|value| value.as_f64().unwrap());
+            all.fold(f64::NEG_INFINITY, f64::max)
+        };
+        for (own, top) in own.iter().zip(logprobs["top_logprobs"].as_array().unwrap()).skip(1) {
+            assert!(own.is_null() || own.as_f64().unwrap() <= best(top));
+        }
+    }
+    state.engine.stop();
+}
+
+#[tokio::test]
+async fn the_layers_of_each_token_are_told_where_asked_for() {
+    let state = state(served());
+    let body = json!({
+        "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3, "ignore_eos": true,
+        "logprobs": true, "top_logprobs": 2,
+        "layers": {"top": 2, "layers": [0, 1], "pin": [5], "paths": true},
+    });
+    let (status, answer) = post(&state, "/v1/chat/completions", body.clone()).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["decoding"]["name"], "sled");
+    let tokens = answer["choices"][0]["layers"]["tokens"].as_array().unwrap();
+    assert_eq!(tokens.len(), 3);
+    for token in tokens {
+        assert_eq!(token["layers"].as_array().unwrap().len(), 3);
+        assert_eq!(token["layers"][0]["top"].as_array().unwrap().len(), 2);
+        assert_eq!(token["layers"][2]["pinned"][0]["id"], 5);
+        assert_eq!(token["after"]["id"], token["id"]);
+        assert_eq!(token["paths"][0]["probs"].as_array().unwrap().len(), 3);
+    }
+    let logprobs = answer["choices"][0]["logprobs"]["content"].as_array().unwrap();
+    assert_eq!(logprobs.len(), 3);
+    assert_eq!(logprobs[0]["top_logprobs"].as_array().unwrap().len(), 2);
+    let mut streamed = body;
+    streamed["stream"] = json!(true);
+    let (_, body) = post_text(&state, "/v1/chat/completions", streamed).await;
+    let told: Vec<Value> = events(&body)
+        .iter()
+        .filter_map(|chunk| chunk.pointer("/choices/0/layers/tokens")?.as_array().cloned())
+        .flatten()
+        .collect();
+    assert_eq!(&told, tokens);
+    state.engine.stop();
+}
+
+#[tokio::test]
+async fn thoughts_and_calls_have_their_places() {
+    let mut served = served();
+    served.template = luge::ChatTemplate::new(
+        "{% if tools %}{{ tools | tojson }}<tool_call>\n{\"name\": 1, \"arguments\": 1}\n\
+         </tool_call>{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}\
+         {# <think></think> #}",
+    )
+    .unwrap();
+    let state = state(served);
+    let body = json!({
+        "messages": [{"role": "user", "content": "Hi"}], "regex": "<think>a</think>b",
+    });
+    let (status, answer) = post(&state, "/v1/chat/completions", body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let message = &answer["choices"][0]["message"];
+    assert_eq!(message["reasoning_content"], "a", "{message}");
+    assert_eq!(message["content"], "b");
+
+    let schema = json!({
+        "type": "object", "properties": {"x": {"enum": [7]}}, "required": ["x"],
+        "additionalProperties": false,
+    });
+    let mut body = json!({
+        "messages": [{"role": "user", "content": "Hi"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+    });
+    let (status, answer) = post(&state, "/v1/chat/completions", body.clone()).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let choice = &answer["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls", "{choice}");
+    assert!(choice["message"]["content"].is_null());
+    let call = &choice["message"]["tool_calls"][0];
+    assert_eq!((text(call, "/type"), text(call, "/function/name")), ("function", "f"));
+    let arguments: Value = serde_json::from_str(text(call, "/function/arguments")).unwrap();
+    assert_eq!(arguments, json!({"x": 7}));
+
+    body["stream"] = json!(true);
+    let (_, body) = post_text(&state, "/v1/chat/completions", body).await;
+    let chunks = events(&body);
+    let calls: Vec<&Value> = chunks
+        .iter()
+        .filter_map(|chunk| chunk.pointer("/choices/0/delta/tool_calls")?.get(0))
+        .collect();
+    assert!(text(calls[0], "/id").starts_with("call_"));
+    let arguments: String = calls.iter().map(|call| text(call, "/function/arguments")).collect();
+    assert_eq!(serde_json::from_str::<Value>(&arguments).unwrap(), json!({"x": 7}));
+    assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
+    state.engine.stop();
+}
+
+#[tokio::test]
+async fn who_goes_away_frees_the_place() {
+    let state = state(served());
+    let body = json!({"prompt": "The", "max_tokens": 64, "ignore_eos": true, "stream": true});
+    let request = Request::post("/v1/completions")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let response = routes().with_state(Arc::clone(&state)).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    drop(response);
+    while state.engine.texts() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    state.engine.stop();
+}
