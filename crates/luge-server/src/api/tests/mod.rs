@@ -32,7 +32,7 @@ fn served() -> Served {
         params: Params::default(),
         sampling: SamplerOptions::default(),
         limits: Limits {
-            ctx_size: 128,
+            ctx_size: 256,
             max_tokens: 64,
             max_choices: 8,
             max_body: 1 << 20,
@@ -45,7 +45,7 @@ fn served() -> Served {
 /// What the handlers have, with an engine of its own.
 fn state(served: Served) -> Arc<AppState> {
     let session =
-        SessionOptions { ctx_size: Some(128), threads: Some(1), ..SessionOptions::default() };
+        SessionOptions { ctx_size: Some(256), threads: Some(1), ..SessionOptions::default() };
     let batcher = BatcherOptions { session, ..BatcherOptions::default() };
     let options = EngineOptions { batcher, queue: 8 };
     let metrics = Arc::new(Metrics::default());
