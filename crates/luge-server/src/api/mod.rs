@@ -1,9 +1,9 @@
 //! The OpenAI API, with a choice of decoding in each request.
 //!
-//! A body is read strictly ([`fields`]): what is not known is refused by name. Reading knows
+//! A body is read strictly (`fields.rs`): what is not known is refused by name. Reading knows
 //! no model; fitting the request to the model (`prepare`) gives texts to write and the answer
-//! that comes of them, and [`reply`] brings the two together. The document of all routes
-//! and fields is [`openapi`]; a test holds it to what is read.
+//! that comes of them, and `reply.rs` brings the two together. The document of all routes
+//! and fields is in `openapi.json`; a test holds it to what is read.
 //!
 //! What is decided here:
 //! * What a request does not say is as the server was started. Of temperature, too: OpenAI's
