@@ -67,7 +67,7 @@ pub use lens::{Candidate, Lens, LensOptions, LensPosition, Opinion};
 pub use luge_decoding::{
     Decoder, Dola, Ensemble, Error as DecodingError, ExitForm, ExitNorm, Greedy, LayerSelection,
     METHODS, Method, MethodInfo, ModelShape, ParamSpec, Params, Pipeline, SamplerOptions, Sled,
-    Stage, Trace, Value, Votes,
+    Stage, Trace, Value, Votes, nearest,
 };
 pub use luge_llama::{
     CacheType, Error as LlamaError, FlashAttention, Gguf, MetadataValue, Model, ModelParams,
