@@ -485,6 +485,12 @@ fn ends_are_those_of_a_session() {
         request.options.ignore_eos = true;
     });
     add(&|request| request.options.grammar = Some(Grammar::regex(" [a-f]{2}").unwrap()));
+    add(&|request| {
+        request.prompt = model.tokenize_prompt(PROMPTS[2]).unwrap();
+        request.logprobs = Some(1);
+        request.lens = Some(LensOptions::default());
+        request.options.max_tokens = None;
+    });
     let (heard, _) = finish(&mut batcher);
     let of = |at: usize| heard[&ids[at]].completion();
     assert_eq!((of(0).finish_reason, of(0).tokens.len()), (FinishReason::Length, 0));
@@ -496,6 +502,15 @@ fn ends_are_those_of_a_session() {
     let prompt = heard[&ids[4]].prompt.as_ref().unwrap().tokens;
     assert_eq!(prompt + of(4).tokens.len(), 128 + 1);
     assert_eq!((of(5).finish_reason, of(5).text.len()), (FinishReason::Eos, 3));
+    assert_eq!(of(6).finish_reason, FinishReason::Eos);
+    // A token that ends a text is told, but is not in it.
+    let ends: Vec<_> =
+        ids.iter().map(|id| heard[id].end.as_ref().unwrap().token.is_some()).collect();
+    assert_eq!(ends[..5], [false; 5]);
+    let end = heard[&ids[6]].end.as_ref().unwrap().token.as_ref().unwrap();
+    assert!(model.is_end(end.id) && end.text.is_empty());
+    assert_eq!(end.logprobs.as_ref().unwrap().token.id, end.id);
+    assert_eq!(end.lens.as_ref().unwrap().after.token.id, end.id);
     for id in &ids {
         // What was heard piece by piece is the whole.
         let own = &heard[id];

@@ -134,9 +134,6 @@ pub struct Echo {
     pub text: String,
     /// Its first token, of which no probability is known.
     pub first: Scored,
-    /// Whether the last token is told where it is one that ends the text: who counts the
-    /// tokens wants to have them all.
-    pub end: Option<Scored>,
 }
 
 /// One of the answers to a request, as it is written.
@@ -234,11 +231,12 @@ impl Choice {
         self.text(&end.text);
         let rest = self.parser.as_mut().map(AnswerParser::finish).unwrap_or_default();
         self.parts(rest);
-        if reason == FinishReason::Eos
-            && self.logprobs
-            && let Some(end) = self.echo.as_ref().and_then(|echo| echo.end.clone())
+        if self.logprobs
+            && self.echo.is_some()
+            && let Some(end) = end.token.as_ref().and_then(|token| token.logprobs.as_ref())
         {
-            self.held.tokens.push(end);
+            // Who has the prompt repeated counts the tokens, and wants to have them all.
+            self.held.tokens.push(Scored::new(end, &self.names));
         }
         self.written = end.completion.tokens.len();
         self.finish = Some(match reason {

@@ -90,15 +90,9 @@ impl CompletionRequest {
         for (path, prompt) in &self.prompts {
             let (tokens, text) = self.tokens(path, prompt, served)?;
             lengths.push(tokens.len());
-            let name_of = |token: u32| {
-                Scored::plain(token, &served.model.piece(token).unwrap_or_default(), &names)
-            };
-            let echo = self.echo.then(|| Echo {
-                text,
-                first: name_of(tokens[0]),
-                // A grammar ends a text without a token.
-                end: served.model.eos().filter(|_| common.grammar.is_none()).map(name_of),
-            });
+            let first = served.model.piece(tokens[0]).unwrap_or_default();
+            let first = Scored::plain(tokens[0], &first, &names);
+            let echo = self.echo.then_some(Echo { text, first });
             for _ in 0..common.n {
                 requests.push(TextRequest {
                     decoder: decoder.clone(),

@@ -104,6 +104,8 @@ impl WrittenToken {
 pub struct TextEnd {
     /// Text that was held back until the end.
     pub text: String,
+    /// The token that ended the text, where one did: it is not in it, and has no text.
+    pub token: Option<Box<WrittenToken>>,
     /// The whole.
     pub completion: Completion,
 }

@@ -164,10 +164,10 @@ impl Batcher {
                 emit(*id, TextEvent::Prompt(report));
             }
             let Some((id, mut text)) = slot.text.take() else { continue };
-            let rest = text.writing.rest();
-            let timings = text.timings();
+            let (rest, timings) = (text.writing.rest(), text.timings());
             let completion = text.writing.completion(timings);
-            emit(id, TextEvent::Finished(Box::new(TextEnd { text: rest, completion })));
+            let end = TextEnd { text: rest, token: text.end, completion };
+            emit(id, TextEvent::Finished(Box::new(end)));
         }
     }
 
@@ -589,10 +589,14 @@ fn take(
     };
     text.chosen();
     let own = choosing.own;
-    // A token that ends the text is not in it.
-    let Some(released) = text.writing.take(model, token, own)? else { return Ok(()) };
-    let bytes = model.piece(token)?;
-    let written = WrittenToken { id: token, bytes, text: released, own, logprobs, lens };
-    emit(id, TextEvent::Token(Box::new(written)));
+    let released = text.writing.take(model, token, own)?;
+    let is_in = released.is_some();
+    let (bytes, released) = (model.piece(token)?, released.unwrap_or_default());
+    let written = Box::new(WrittenToken { id: token, bytes, text: released, own, logprobs, lens });
+    if is_in {
+        emit(id, TextEvent::Token(written));
+    } else {
+        text.end = Some(written);
+    }
     Ok(())
 }

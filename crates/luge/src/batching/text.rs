@@ -8,7 +8,7 @@ use luge_decoding::{Decoder, ExitPlan, log_sum_exp, top_k};
 use luge_llama::Model;
 
 use super::slots::Resident;
-use super::{PromptReport, TextRequest, TokenLogprob, TokenLogprobs};
+use super::{PromptReport, TextRequest, TokenLogprob, TokenLogprobs, WrittenToken};
 use crate::grammar::Constraint;
 use crate::lens::{Lens, View};
 use crate::writing::Writing;
@@ -24,6 +24,8 @@ pub(super) struct Text {
     /// How many tokens are wanted beside each of the prompt's.
     pub prompt_logprobs: Option<usize>,
     report: Option<PromptReport>,
+    /// The token that ended it.
+    pub end: Option<Box<WrittenToken>>,
     timings: Timings,
     begun: Instant,
     first: Option<Instant>,
@@ -50,6 +52,7 @@ impl Text {
             logprobs,
             prompt_logprobs,
             report: Some(PromptReport { tokens: prompt.len(), ..PromptReport::default() }),
+            end: None,
             timings: Timings { grammar_setup, ..Timings::default() },
             begun: Instant::now(),
             first: None,

@@ -43,7 +43,7 @@ fn end(released: &str, tokens: usize, finish_reason: FinishReason) -> TextEvent 
         exits: ExitCounts::default(),
         timings: Default::default(),
     };
-    TextEvent::Finished(Box::new(TextEnd { text: released.to_owned(), completion }))
+    TextEvent::Finished(Box::new(TextEnd { text: released.to_owned(), token: None, completion }))
 }
 
 fn prompt(cached: usize) -> TextEvent {
@@ -135,11 +135,7 @@ fn a_stream_says_what_the_whole_says() {
 
 #[test]
 fn a_scored_prompt_comes_as_lm_evaluation_harness_reads_it() {
-    let echo = Echo {
-        text: "A€ b".to_owned(),
-        first: Scored::plain(1, b"", &names()),
-        end: Some(Scored::plain(2, b"", &names())),
-    };
+    let echo = Echo { text: "A€ b".to_owned(), first: Scored::plain(1, b"", &names()) };
     let of = |id, text: &str, own, best| TokenLogprobs {
         token: logprob(id, text, own),
         top: vec![logprob(9, "x", best)],
@@ -151,7 +147,14 @@ fn a_scored_prompt_comes_as_lm_evaluation_harness_reads_it() {
     ];
     let events = |reason| {
         let report = PromptReport { tokens: 4, cached: 0, logprobs: logprobs.clone() };
-        vec![(0, TextEvent::Prompt(report)), (0, end("", 0, reason))]
+        let mut last = end("", 0, reason);
+        if let (TextEvent::Finished(end), FinishReason::Eos) = (&mut last, reason) {
+            let logprobs = Some(of(2, "", -0.125, -0.125));
+            let (bytes, text) = (Vec::new(), String::new());
+            let token = WrittenToken { id: 2, bytes, text, own: 2, logprobs, lens: None };
+            end.token = Some(Box::new(token));
+        }
+        vec![(0, TextEvent::Prompt(report)), (0, last)]
     };
     let choice = || plain().echoing(echo.clone());
     let whole_of = |reason| whole(answer(Shape::Completion, vec![choice()]), events(reason));
@@ -171,7 +174,7 @@ fn a_scored_prompt_comes_as_lm_evaluation_harness_reads_it() {
     let ended = whole_of(FinishReason::Eos);
     let logprobs = &ended["choices"][0]["logprobs"];
     assert_eq!(logprobs["tokens"], json!(["<1>", "A€", " b", "<6>", "<2>"]));
-    assert_eq!(logprobs["token_logprobs"][4], Value::Null);
+    assert_eq!(logprobs["token_logprobs"][4], -0.125);
 
     let chunks = streamed(answer(Shape::Completion, vec![choice()]), events(FinishReason::Length));
     assert_eq!(chunks[0]["choices"][0]["text"], "A€ b");
