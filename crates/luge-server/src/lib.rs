@@ -2,10 +2,12 @@
 //!
 //! * [`engine`] writes the texts: one thread owns the model's cache, and computes all
 //!   requests together ([`luge::batching`]).
+//! * [`page`] is what a browser shows of it.
 //! * [`served`] is what every request needs to know of the model.
 
 pub mod engine;
 mod metrics;
+pub mod page;
 pub mod served;
 
 pub use engine::{Busy, Engine, EngineOptions, TextStream};
