@@ -125,6 +125,7 @@ export function layersOf(text, { instead = null, method = "sled" } = {}) {
 export const ANSWERS = {
   greedy: [["The"], [" capital"], [" is"], [" Vancouver"], ["."]],
   sled: [["The"], [" capital"], [" is"], [" Victoria", { instead: " Vancouver" }], ["."]],
+  long: Array.from({ length: 120 }, (_, i) => [[" city", " of", " the", ".\n"][i % 4]]),
 };
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

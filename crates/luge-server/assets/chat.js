@@ -413,6 +413,11 @@ function notice(text, ...ways) {
 }
 
 function keys(event) {
+  const step = { ArrowLeft: "previous position", ArrowRight: "next position" }[event.key];
+  if (step && event.target.matches("#depth, #depth button")) {
+    event.preventDefault();
+    return $("depth").querySelector(`[aria-label="${step}"]`).click();
+  }
   if (event.key !== "Escape" || event.isComposing || $("login").open) return;
   tooltip.hide();
   if (page.open) closeLayers();
@@ -427,8 +432,9 @@ async function importFile() {
   const [file] = $("file").files;
   if (!file) return;
   try {
-    const turns = imported(await file.text());
+    const { turns, system } = imported(await file.text());
     truncate(0);
+    page.settings.system = system;
     page.turns = turns;
     turns.forEach(turnElement);
     notice(null);
@@ -503,6 +509,8 @@ async function connect() {
   } catch (error) {
     if (error.status === 401 && (await askForKey(error.message))) return connect();
     notice(error.message, button("Retry", connect));
+    // While the model is being loaded.
+    if (error.status === 503) setTimeout(connect, 1000);
     return null;
   }
   notice(null);

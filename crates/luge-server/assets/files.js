@@ -24,7 +24,7 @@ function exported({ model, system, turns }) {
   );
 }
 
-// The turns of a file, as exported, or from its messages alone.
+// The turns of a file, as exported, or from its messages alone, and the system prompt.
 function imported(text) {
   const refuse = (why) => {
     throw new Failure(`This file is no conversation of luge: ${why}.`);
@@ -36,12 +36,16 @@ function imported(text) {
     refuse("it is not JSON");
   }
   const messages = Array.isArray(read) ? read : read?.messages;
-  if (read?.format === FORMAT && Array.isArray(read.turns)) return read.turns.map(turnFrom);
+  const words = (value) => (typeof value === "string" ? value : "");
+  if (read?.format === FORMAT && Array.isArray(read.turns))
+    return { system: words(read.system), turns: read.turns.map(turnFrom) };
   if (!Array.isArray(messages)) refuse("it has no messages");
   const turns = [];
+  let system = "";
   for (const { role, content, reasoning_content: reasoning } of messages.map((m) => m ?? {})) {
     if (typeof content !== "string") refuse("a message has no text");
-    if (role === "user") turns.push({ question: content, fresh: false, answers: [] });
+    if (role === "system") system = content;
+    else if (role === "user") turns.push({ question: content, fresh: false, answers: [] });
     else if (role === "assistant" && turns.length) {
       const pieces = [
         { kind: "reasoning", text: reasoning, token: null },
@@ -51,7 +55,7 @@ function imported(text) {
       turns.at(-1).answers[0] = new Answer({ pieces: said, ended: "stop" });
     }
   }
-  return turns;
+  return { system, turns };
 
   function turnFrom(turn) {
     if (typeof turn?.question !== "string" || !Array.isArray(turn.answers))
@@ -68,7 +72,6 @@ function imported(text) {
     const rows = tokens[0]?.layers?.length;
     if (!Array.isArray(tokens) || !tokens.every((t) => isLayers(t) && t.layers.length === rows))
       refuse("the layers of its tokens are damaged");
-    const words = (value) => (typeof value === "string" ? value : "");
     const object = (value) => (value && typeof value === "object" ? value : null);
     return new Answer({
       method: words(told.method),

@@ -97,6 +97,13 @@ class Settings {
     return this.#values.system.trim();
   }
 
+  set system(text) {
+    if (text === this.system) return;
+    this.#values.system = text;
+    this.#draw();
+    this.#changed();
+  }
+
   #lanes() {
     return this.#values.lanes.slice(0, this.#values.compare ? 2 : 1);
   }
