@@ -161,7 +161,7 @@ export async function stream(response, body, options = {}) {
     send(chunk(choice));
   }
   if (options.error) return void (send({ error: options.error }), response.end());
-  if (options.broken) return void response.destroy();
+  if (options.broken) return void (await wait(50), response.destroy());
   send(chunk({ delta: {}, finish_reason: finish }));
   const completion_tokens = chunks.length;
   const prompt_tokens_details = { cached_tokens: 4 };
