@@ -651,10 +651,8 @@ on(
     const { x, width } = await depth(page).locator(".lens-chart").boundingBox();
     assert.ok(x >= 0 && x + width <= 375);
     const token = await words(page, 0).locator(".open").boundingBox();
-    assert.ok(
-      token.y + token.height <= (await depth(page).boundingBox()).y,
-      "the token is in view",
-    );
+    const { y } = await depth(page).boundingBox();
+    assert.ok(token.y + token.height <= y, `${token.y} + ${token.height} is above ${y}`);
   },
 );
 
