@@ -18,8 +18,8 @@ function messagesOf(turns, end, lane, system) {
   return messages;
 }
 
-// What the built-in model shows best: it knows one of these by all of its layers, one by
-// SLED alone, one not by SLED, and one by DoLa.
+// What the built-in model shows best: it answers the first by any method, the second by
+// SLED and not by its final layer, the third the other way round, the last by DoLa alone.
 const QUESTIONS = {
   atlas: [
     "What is the capital of British Columbia?",
