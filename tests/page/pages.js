@@ -9,7 +9,7 @@ import { chromium } from "playwright-core";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const built = join(resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "release");
-const luge = join(built, "luge");
+export const luge = join(built, "luge");
 const folder = mkdtempSync(join(tmpdir(), "luge-page-"));
 let written = 0;
 
@@ -74,14 +74,17 @@ export async function stop() {
   rmSync(folder, { recursive: true });
 }
 
+export const context = (options) =>
+  browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
+
 // Opens a page from a file, as its readers do. `done()` closes it, and fails if
 // the page logged an error or asked for anything besides itself.
 export async function opened(html, { hash = "", ...options } = {}) {
   const file = join(folder, `${(written += 1)}.html`);
   writeFileSync(file, html);
   const address = pathToFileURL(file).href;
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
-  const page = await context.newPage();
+  const opening = await context(options);
+  const page = await opening.newPage();
   page.setDefaultTimeout(30000);
   const wrong = [];
   page.on(
@@ -100,7 +103,7 @@ export async function opened(html, { hash = "", ...options } = {}) {
   });
   await page.goto(address + hash);
   const done = async () => {
-    await context.close();
+    await opening.close();
     if (wrong.length) throw new Error(wrong.join("\n"));
   };
   return { page, done };
