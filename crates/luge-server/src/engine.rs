@@ -15,6 +15,7 @@ use luge::{Error, Model};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::Metrics;
+use crate::account::{self, Account};
 use crate::metrics::Ending;
 
 /// How to set up an engine.
@@ -73,6 +74,8 @@ struct Text {
     events: UnboundedSender<TextEvent>,
     asked: Instant,
     has_begun: bool,
+    /// What the request comes to, where someone keeps account.
+    account: Option<Arc<Account>>,
     _place: Place,
 }
 
@@ -140,11 +143,21 @@ impl Engine {
             return Err(Busy::Full { retry_after: Duration::from_secs(1) });
         }
         let places: Vec<Place> = (0..count).map(|_| Place(Arc::clone(shared))).collect();
+        let account = account::current();
         let jobs = lock(&shared.jobs);
         let mut streams = Vec::with_capacity(count);
         for (request, place) in requests.into_iter().zip(places) {
             let (events, receiver) = unbounded_channel();
-            let text = Text { events, asked: Instant::now(), has_begun: false, _place: place };
+            if let Some(account) = &account {
+                account.asked(&request);
+            }
+            let text = Text {
+                events,
+                asked: Instant::now(),
+                has_begun: false,
+                account: account.clone(),
+                _place: place,
+            };
             jobs.send(Job::Write { request: Box::new(request), text }).map_err(|_| Busy::Ending)?;
             streams.push(TextStream { events: receiver });
         }
@@ -247,12 +260,18 @@ impl Worker {
             let Some(text) = texts.get_mut(&id) else { return };
             let ending = match &event {
                 TextEvent::Prompt(report) => {
-                    metrics.prompt(report.tokens, report.cached);
+                    metrics.prompt(report.cached);
+                    if let Some(account) = &text.account {
+                        account.prompt(report);
+                    }
                     None
                 }
                 TextEvent::Token(_) => {
                     if !std::mem::replace(&mut text.has_begun, true) {
                         metrics.first_token(text.asked.elapsed());
+                    }
+                    if let Some(account) = &text.account {
+                        account.token();
                     }
                     None
                 }
@@ -268,7 +287,7 @@ impl Worker {
         });
         match result {
             Ok(Some(report)) => metrics.step(&report, batcher.running(), batcher.waiting()),
-            Ok(None) => {}
+            Ok(None) => metrics.load(batcher.running(), batcher.waiting()),
             Err(error) => tracing::error!("{error}"),
         }
     }
