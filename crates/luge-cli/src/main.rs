@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         }
         Command::Run(args) => resolve::run(args).and_then(commands::run::run),
         Command::Chat(args) => resolve::chat::chat(*args).and_then(commands::chat::run),
+        Command::Serve(args) => resolve::serve::serve(*args).and_then(commands::serve::run),
         Command::Score(args) => resolve::score(args).and_then(commands::score::run),
         Command::Compare(args) => resolve::compare(args).and_then(commands::compare::run),
         Command::Lens(args) => resolve::lens(args).and_then(commands::lens::run),

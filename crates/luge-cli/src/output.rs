@@ -57,7 +57,9 @@ pub fn set_up(color: ColorChoice, verbose: u8, quiet: bool) {
                 ));
             }
         },
-        _ => return,
+        // A server says what went wrong.
+        (None, _) => Targets::new()
+            .with_target("luge_server", if quiet { LevelFilter::ERROR } else { LevelFilter::WARN }),
     };
     let ansi = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
     let lines = tracing_subscriber::fmt::layer()

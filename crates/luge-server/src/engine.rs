@@ -52,6 +52,7 @@ struct Shared {
     /// Texts that were taken and have not ended.
     texts: AtomicUsize,
     most_texts: usize,
+    ctx_size: usize,
     /// No more texts are taken.
     closed: AtomicBool,
     /// Stops the computation at once.
@@ -117,6 +118,7 @@ impl Engine {
             jobs: Mutex::new(jobs),
             texts: AtomicUsize::new(0),
             most_texts: options.batcher.parallel as usize + options.queue,
+            ctx_size: batcher.ctx_size(),
             closed: AtomicBool::new(false),
             interrupt: batcher.interrupt(),
             thread: Mutex::new(None),
@@ -168,6 +170,11 @@ impl Engine {
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         let _ = lock(&self.shared.jobs).send(Job::Close);
+    }
+
+    /// Room for one text, prompt included, in tokens.
+    pub fn ctx_size(&self) -> usize {
+        self.shared.ctx_size
     }
 
     /// How many texts were taken and have not ended.
