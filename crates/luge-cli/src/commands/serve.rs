@@ -66,8 +66,7 @@ pub fn run(mut job: ServeJob) -> Result<ExitCode, Failure> {
 /// Loads the model and puts it to work.
 fn state(job: &ServeJob, metrics: Arc<Metrics>) -> Result<AppState, Failure> {
     let model = load(&job.model)?;
-    let shape =
-        ModelShape { layers: model.n_layers(), vocab: model.n_vocab(), tied: model.tied() };
+    let shape = ModelShape { layers: model.n_layers(), vocab: model.n_vocab(), tied: model.tied() };
     let params = job.method.params_for(&model)?;
     let method = Arc::new(job.method.bound(&shape, &params)?);
     let template = template(&model, &job.template)?;

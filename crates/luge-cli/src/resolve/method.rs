@@ -2,9 +2,7 @@
 
 use std::sync::Once;
 
-use luge::{
-    Decoder, METHODS, MethodInfo, Model, ModelShape, Params, Pipeline, Session, presets,
-};
+use luge::{Decoder, METHODS, MethodInfo, Model, ModelShape, Params, Pipeline, Session, presets};
 
 use crate::args::{MethodArgs, MethodParams, PRESET, PresetArg};
 use crate::failure::Failure;

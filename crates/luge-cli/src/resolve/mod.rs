@@ -18,8 +18,8 @@ use luge::{
 };
 
 use crate::args::{
-    BenchArgs, ChoiceArgs, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn, Format, LensArgs, LensFormat,
-    ModelArgs, RunArgs, SamplingArgs, ScoreArgs,
+    BenchArgs, ChoiceArgs, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn, Format, LensArgs,
+    LensFormat, ModelArgs, RunArgs, SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
 use crate::locate::{self, Source};

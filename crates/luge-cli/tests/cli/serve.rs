@@ -227,7 +227,8 @@ fn cors_and_hosts_are_as_the_flags_say() {
 /// A connection with a request whose body does not come.
 fn unfinished(server: &Server) -> TcpStream {
     let mut stream = server.connect();
-    let head = format!("POST /x HTTP/1.1\r\nHost: {}\r\nContent-Length: 9\r\n\r\nx", server.address);
+    let head =
+        format!("POST /x HTTP/1.1\r\nHost: {}\r\nContent-Length: 9\r\n\r\nx", server.address);
     stream.write_all(head.as_bytes()).unwrap();
     // Connections are taken in turn: it is being answered when this one has been.
     assert_eq!(server.ask("GET /health", "").0, 200);

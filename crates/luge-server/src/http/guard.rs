@@ -38,7 +38,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub fn new(options: &ServerOptions, address: IpAddr, keys: &[String], origins: Origins) -> Self {
+    pub fn new(
+        options: &ServerOptions,
+        address: IpAddr,
+        keys: &[String],
+        origins: Origins,
+    ) -> Self {
         let only_here = address.is_loopback() && keys.is_empty();
         let has_hosts = only_here || !options.allowed_hosts.is_empty();
         let named = options.allowed_hosts.iter().chain([&options.host]);
@@ -119,7 +124,9 @@ impl Guard {
         // it do so.
         let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let challenge = match accepts.is_some_and(|accepts| accepts.contains("text/html")) {
-            true => "Basic realm=\"luge: any name, and the API key as password\", charset=\"UTF-8\"",
+            true => {
+                "Basic realm=\"luge: any name, and the API key as password\", charset=\"UTF-8\""
+            }
             false => "Bearer",
         };
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -189,11 +196,14 @@ mod tests {
             ..ServerOptions::default()
         };
         let guard = guard("127.0.0.1", &options);
-        let names = ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:80", "LOCALHOST.", "127.9.9.9"];
+        let names =
+            ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:80", "LOCALHOST.", "127.9.9.9"];
         for host in names.into_iter().chain(["here.example:8080", "luge.test"]) {
             assert_eq!(status(&guard, Method::GET, &[("host", host)]), None, "{host}");
         }
-        for host in ["evil.org", "localhost.evil.org", "192.168.0.1", "", "a b", "localhost@evil.org"] {
+        for host in
+            ["evil.org", "localhost.evil.org", "192.168.0.1", "", "a b", "localhost@evil.org"]
+        {
             let status = status(&guard, Method::GET, &[("host", host)]);
             assert_eq!(status, Some(403), "{host}");
         }
@@ -221,7 +231,9 @@ mod tests {
             let headers = [("host", "localhost:8080"), ("origin", origin)];
             status(&guard, Method::POST, &headers)
         };
-        for allowed in ["http://localhost:8080", "https://Localhost:8080", "https://chat.example.org"] {
+        for allowed in
+            ["http://localhost:8080", "https://Localhost:8080", "https://chat.example.org"]
+        {
             assert_eq!(post(allowed), None, "{allowed}");
         }
         for refused in ["http://localhost:3000", "null", "https://evil.org", "localhost:8080"] {
@@ -238,14 +250,28 @@ mod tests {
         let guard = guard("0.0.0.0", &ServerOptions { keys, ..ServerOptions::default() });
         let basic = |pair: &str| format!("Basic {}", BASE64.encode(pair));
         let with = |value: &str| status(&guard, Method::GET, &[("authorization", value)]);
-        let right =
-            ["Bearer first", "bearer sk-second:2", "Bearer   first", &basic("me:first"), &basic(":sk-second:2")];
+        let right = [
+            "Bearer first",
+            "bearer sk-second:2",
+            "Bearer   first",
+            &basic("me:first"),
+            &basic(":sk-second:2"),
+        ];
         for value in right {
             assert_eq!(with(value), None, "{value}");
         }
         let wrong = [
-            "Bearer", "Bearer ", "Bearer firs", "Bearer firstt", "Bearer First", "first", "Basic first",
-            "Token first", &basic("first"), &basic("first:"), "",
+            "Bearer",
+            "Bearer ",
+            "Bearer firs",
+            "Bearer firstt",
+            "Bearer First",
+            "first",
+            "Basic first",
+            "Token first",
+            &basic("first"),
+            &basic("first:"),
+            "",
         ];
         for value in wrong {
             assert_eq!(with(value), Some(401), "{value}");

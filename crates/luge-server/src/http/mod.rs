@@ -76,10 +76,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError`].
-    pub async fn bind(
-        options: ServerOptions,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, ServerError> {
+    pub async fn bind(options: ServerOptions, metrics: Arc<Metrics>) -> Result<Self, ServerError> {
         let keys = options.checked_keys()?;
         let origins = options.checked_origins()?;
         let listener = options.listener().await?;

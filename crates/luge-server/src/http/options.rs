@@ -130,7 +130,8 @@ pub enum Origins {
 
 impl ServerOptions {
     pub(super) fn checked_keys(&self) -> Result<&[String], ServerError> {
-        let is_sendable = |key: &String| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
+        let is_sendable =
+            |key: &String| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
         match self.keys.iter().position(|key| !is_sendable(key)) {
             None => Ok(&self.keys),
             Some(at) => Err(ServerError::BadKey { number: at + 1 }),

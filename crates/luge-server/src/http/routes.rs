@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
-    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -145,11 +145,7 @@ async fn ask_model(State(shared): State<Arc<Shared>>, request: Request) -> Respo
 }
 
 /// The request with all of its body, which is at most so many bytes long.
-async fn with_body(
-    request: Request,
-    most: usize,
-    patience: Duration,
-) -> Result<Request, Response> {
+async fn with_body(request: Request, most: usize, patience: Duration) -> Result<Request, Response> {
     let (parts, mut body) = request.into_parts();
     let mut bytes = Vec::new();
     let reading = async {
@@ -193,12 +189,14 @@ fn cut_off() -> Response {
 
 fn too_slow(patience: Duration) -> Response {
     let seconds = patience.as_secs_f64();
-    let message = format!("the body of the request was not there within {seconds} s: send it again");
+    let message =
+        format!("the body of the request was not there within {seconds} s: send it again");
     refusal(StatusCode::REQUEST_TIMEOUT, "body_timeout", &message)
 }
 
 fn too_large(most: usize) -> Response {
-    let message = format!("the body of the request is larger than {most} bytes: send a shorter one");
+    let message =
+        format!("the body of the request is larger than {most} bytes: send a shorter one");
     refusal(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message)
 }
 

@@ -39,20 +39,20 @@ impl Collector for Process {
         };
         gauge(
             "process_start_time",
-            "When the server began, in seconds since 1970",
+            "When the server began, in seconds since 1970.",
             Unit::Seconds,
             self.start,
         )?;
         let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).ok();
         if let Some(bytes) = read("status").and_then(|status| resident(&status)) {
-            gauge("process_resident_memory", "Resident memory", Unit::Bytes, bytes as f64)?;
+            gauge("process_resident_memory", "Resident memory.", Unit::Bytes, bytes as f64)?;
         }
         if let Some(seconds) = read("stat").and_then(|stat| processor(&stat)) {
             let counter = ConstCounter::new(seconds);
             let kind = prometheus_client::metrics::MetricType::Counter;
             counter.encode(encoder.encode_descriptor(
                 "process_cpu",
-                "Processor time, of all threads",
+                "Processor time, of all threads.",
                 Some(&Unit::Seconds),
                 kind,
             )?)?;
@@ -84,7 +84,10 @@ mod tests {
 
     #[test]
     fn memory_and_time_are_found_where_the_system_writes_them() {
-        assert_eq!(resident("Name:\tluge\nVmHWM:\t 9 kB\nVmRSS:\t    6672 kB\n"), Some(6672 * 1024));
+        assert_eq!(
+            resident("Name:\tluge\nVmHWM:\t 9 kB\nVmRSS:\t    6672 kB\n"),
+            Some(6672 * 1024)
+        );
         assert_eq!(resident("Name:\tluge\n"), None);
         let stat = "71 (a b) c) S 1 71 71 0 -1 4194560 8 0 0 0 250 50 0 0 20 0 3 0 100 9 9";
         assert_eq!(processor(stat), Some(3.0));
