@@ -20,12 +20,15 @@ mod settings;
 
 use std::process::ExitCode;
 
-use args::Command;
+use args::{Command, LogFormat};
 use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = match settings::parse(std::env::args_os()) {
         Ok((cli, notes)) => {
+            if matches!(&cli.command, Command::Serve(args) if args.log_format == LogFormat::Json) {
+                output::speak_json();
+            }
             output::set_up(cli.global.color, cli.global.verbose, cli.global.quiet);
             for note in notes {
                 output::say(format_args!("{note}"));

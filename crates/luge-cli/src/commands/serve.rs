@@ -1,7 +1,6 @@
 //! `luge serve`: the OpenAI API, and a page to chat on.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -92,14 +91,6 @@ fn state(job: &ServeJob, metrics: Arc<Metrics>) -> Result<AppState, Failure> {
     Ok(AppState { served, engine, metrics })
 }
 
-/// A line of the log as JSON: `event` says what it is about.
-#[derive(Serialize)]
-struct Line<'a, T> {
-    event: &'static str,
-    #[serde(flatten)]
-    about: &'a T,
-}
-
 /// What there is to say when the server is ready.
 #[derive(Serialize)]
 struct Ready {
@@ -136,8 +127,8 @@ impl Ready {
             return;
         }
         match format {
-            LogFormat::Text => write_line(&self.text()),
-            LogFormat::Json => write_json("ready", self),
+            LogFormat::Text => output::log_line(&self.text()),
+            LogFormat::Json => output::log_json("ready", self),
         }
     }
 
@@ -167,19 +158,7 @@ fn log(format: LogFormat, access: &Access) {
         return;
     }
     match format {
-        LogFormat::Text => write_line(&access.to_string()),
-        LogFormat::Json => write_json("request", access),
+        LogFormat::Text => output::log_line(&access.to_string()),
+        LogFormat::Json => output::log_json("request", access),
     }
-}
-
-fn write_json<T: Serialize>(event: &'static str, about: &T) {
-    // Plain data is always JSON.
-    if let Ok(line) = serde_json::to_string(&Line { event, about }) {
-        write_line(&line);
-    }
-}
-
-/// A line on standard error, in one piece. If no one listens there, so be it.
-fn write_line(line: &str) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -110,7 +110,7 @@ fn ask(address: &str, line: &str, headers: &str) -> (u16, String) {
 #[test]
 fn it_says_where_it_is_logs_requests_and_ends_by_a_signal() {
     for signal in ["TERM", "INT"] {
-        let server = Server::start(serve());
+        let server = Server::start(serve().flags("--chat-template chatml"));
         let address = &server.address;
         let start = &server.ready[0];
         assert_eq!(start, &format!("luge: llama is ready at http://{address}"));
@@ -136,7 +136,11 @@ fn it_says_where_it_is_logs_requests_and_ends_by_a_signal() {
 #[test]
 fn as_json_every_line_is_an_object() {
     let server = Server::start(serve().flags("--log-format json --alias small --method greedy"));
-    let ready: Value = serde_json::from_str(&server.ready[0]).unwrap();
+    let objects: Vec<Value> =
+        server.ready.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [note, ready] = &objects[..] else { panic!("{objects:?}") };
+    assert_eq!(note["event"], "message");
+    assert!(note["message"].as_str().unwrap().starts_with("the model has no chat template"));
     assert_eq!(ready["event"], "ready");
     assert_eq!(ready["url"], format!("http://{}", server.address));
     assert_eq!((&ready["model"], &ready["decoding"]), (&"small".into(), &"greedy".into()));
@@ -147,6 +151,11 @@ fn as_json_every_line_is_an_object() {
     assert!(line["ms"].is_number() && line["time"].as_str().unwrap().ends_with('Z'), "{line}");
     server.signal("TERM");
     assert_eq!(server.end().0.code(), Some(0));
+
+    let failed = serve().flags("--log-format json --host 0.0.0.0").outcome();
+    let line: Value = serde_json::from_str(&failed.stderr).unwrap();
+    assert!(line["message"].as_str().unwrap().starts_with("error: other machines"), "{line}");
+    assert_eq!(failed.status.code(), Some(2));
 }
 
 #[test]
