@@ -15,7 +15,7 @@ mod state;
 
 pub use account::Tokens;
 pub use engine::{Busy, Engine, EngineOptions, TextStream};
-pub use http::{Access, Door, Server, ServerError, ServerOptions};
+pub use http::{Access, AccessLog, Door, Server, ServerError, ServerOptions};
 pub use metrics::Metrics;
 pub use served::{Limits, Served};
 pub use state::AppState;

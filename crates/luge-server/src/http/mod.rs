@@ -2,10 +2,10 @@
 //!
 //! A request passes, from the outside in:
 //!
-//! * [`connections`]: so many connections at most, and none that stands still for long.
-//! * [`record`]: the request gets an id, a line in the access log, and is counted.
-//! * [`guard`]: the host that it names, the page that it comes from, and its key.
-//! * [`routes`]: `/health`, `/metrics`, and behind them the model's routes, which answer
+//! * `connections`: so many connections at most, and none that stands still for long.
+//! * `record`: the request gets an id, a line in the access log, and is counted.
+//! * `guard`: the host that it names, the page that it comes from, and its key.
+//! * `routes`: `/health`, `/metrics`, and behind them the model's routes, which answer
 //!   503 until there is a model. Bodies are read here, whole, before any handler runs.
 //!
 //! The port is bound before the model is loaded, and [`Door::open`] lets requests to it.

@@ -180,8 +180,8 @@ impl Metrics {
     pub fn step(&self, report: &StepReport, running: usize, waiting: usize) {
         self.prompt_tokens.inc_by(report.prompt_tokens as u64);
         self.generated_tokens.inc_by(report.written_tokens as u64);
-        self.exits_evaluated.inc_by(report.exits.evaluated as u64);
-        self.exits_skipped.inc_by(report.exits.skipped as u64);
+        self.exits_evaluated.inc_by(report.exits.evaluated);
+        self.exits_skipped.inc_by(report.exits.skipped);
         self.prompt_seconds.inc_by(report.prompt.as_secs_f64());
         let decode = report.transformer.saturating_sub(report.prompt);
         self.decode_seconds.inc_by(decode.as_secs_f64());
