@@ -92,6 +92,21 @@ impl From<luge_eval::Error> for Failure {
     }
 }
 
+impl From<luge_server::ServerError> for Failure {
+    fn from(error: luge_server::ServerError) -> Self {
+        use luge_server::ServerError;
+
+        let message = match &error {
+            ServerError::Public { .. } => format!(
+                "{error} with --api-key or --api-key-file, or allow it without one with --insecure"
+            ),
+            ServerError::PortInUse { .. } => format!("{error}; --port 0 takes any that is free"),
+            _ => error.to_string(),
+        };
+        if error.is_usage() { Failure::Usage(message) } else { Failure::Run(message) }
+    }
+}
+
 /// Errors of writing to standard output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {

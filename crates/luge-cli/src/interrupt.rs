@@ -1,4 +1,5 @@
-//! Ctrl-C: whatever is at work says what comes of it.
+//! Ctrl-C, and what else asks the program to end (SIGTERM, SIGHUP): whatever is at work
+//! says what comes of it.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,8 @@ enum Pressed {
     Sets(Arc<AtomicBool>),
     /// It sets this flag, however often.
     OnlySets(Arc<AtomicBool>),
+    /// It calls this, and the second time ends the program.
+    Calls(Option<Box<dyn FnOnce() + Send>>),
     /// It ends the program, with a last word if there is one.
     Ends(Option<&'static str>),
 }
@@ -31,6 +34,11 @@ pub fn sets(flag: Arc<AtomicBool>) {
 /// From now on, Ctrl-C sets this flag, however often it is pressed.
 pub fn only_sets(flag: Arc<AtomicBool>) {
     becomes(Pressed::OnlySets(flag));
+}
+
+/// From now on, Ctrl-C calls this, and the second time ends the program.
+pub fn calls(what: impl FnOnce() + Send + 'static) {
+    becomes(Pressed::Calls(Some(Box::new(what))));
 }
 
 /// From now on, Ctrl-C ends the program, with a last word if there is one.
@@ -61,11 +69,14 @@ fn handle() {
     if output::is_paging() {
         return;
     }
-    let word = match &*pressed() {
+    let word = match &mut *pressed() {
         Pressed::OnlySets(flag) => return flag.store(true, Ordering::Relaxed),
         Pressed::Sets(flag) if !flag.swap(true, Ordering::Relaxed) => return,
+        Pressed::Calls(what) if what.is_some() => {
+            return what.take().into_iter().for_each(|what| what());
+        }
         // Whatever is still running does not listen.
-        Pressed::Sets(_) => None,
+        Pressed::Sets(_) | Pressed::Calls(_) => None,
         Pressed::Ends(word) => *word,
     };
     if output::is_watched() {

@@ -20,12 +20,15 @@ mod settings;
 
 use std::process::ExitCode;
 
-use args::Command;
+use args::{Command, LogFormat};
 use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = match settings::parse(std::env::args_os()) {
         Ok((cli, notes)) => {
+            if matches!(&cli.command, Command::Serve(args) if args.log_format == LogFormat::Json) {
+                output::speak_json();
+            }
             output::set_up(cli.global.color, cli.global.verbose, cli.global.quiet);
             for note in notes {
                 output::say(format_args!("{note}"));
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         }
         Command::Run(args) => resolve::run(args).and_then(commands::run::run),
         Command::Chat(args) => resolve::chat::chat(*args).and_then(commands::chat::run),
+        Command::Serve(args) => resolve::serve::serve(*args).and_then(commands::serve::run),
         Command::Score(args) => resolve::score(args).and_then(commands::score::run),
         Command::Compare(args) => resolve::compare(args).and_then(commands::compare::run),
         Command::Lens(args) => resolve::lens(args).and_then(commands::lens::run),

@@ -27,6 +27,9 @@ pub const HEADING: Style = Style::new().bold();
 /// Whether nothing is said but what went wrong.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
+/// Whether what is said on standard error is said in JSON.
+static IN_JSON: AtomicBool = AtomicBool::new(false);
+
 /// The variable that chooses what is logged, as in `llama.cpp=debug` or `warn`.
 pub const LOG_VARIABLE: &str = "LUGE_LOG";
 
@@ -57,15 +60,22 @@ pub fn set_up(color: ColorChoice, verbose: u8, quiet: bool) {
                 ));
             }
         },
-        _ => return,
+        // A server says what went wrong.
+        (None, _) => Targets::new()
+            .with_target("luge_server", if quiet { LevelFilter::ERROR } else { LevelFilter::WARN }),
     };
     let ansi = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(ansi)
-        .without_time()
-        .with_filter(filter);
-    tracing_subscriber::registry().with(lines).init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).without_time();
+    let lines = match IN_JSON.load(Ordering::Relaxed) {
+        true => lines.json().flatten_event(true).boxed(),
+        false => lines.with_ansi(ansi).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+}
+
+/// From now on, each line on standard error is a JSON object. To be called first.
+pub fn speak_json() {
+    IN_JSON.store(true, Ordering::Relaxed);
 }
 
 /// Says something on standard error, in one line behind the program's name, unless
@@ -78,7 +88,31 @@ pub fn say(message: Arguments<'_>) {
 
 /// Says what went wrong, in any case.
 pub fn complain(message: Arguments<'_>) {
+    if IN_JSON.load(Ordering::Relaxed) {
+        return log_json("message", &serde_json::json!({ "message": message.to_string() }));
+    }
     let _ = writeln!(anstream::stderr().lock(), "luge: {message}");
+}
+
+/// A line of a log in JSON: `event` says what it is about.
+#[derive(Serialize)]
+struct LogObject<'a, T> {
+    event: &'static str,
+    #[serde(flatten)]
+    about: &'a T,
+}
+
+/// Writes a JSON object with what there is to say of an event on standard error.
+pub fn log_json<T: Serialize>(event: &'static str, about: &T) {
+    // Plain data is always JSON.
+    if let Ok(line) = serde_json::to_string(&LogObject { event, about }) {
+        log_line(&line);
+    }
+}
+
+/// A line on standard error, in one piece. If no one listens there, so be it.
+pub fn log_line(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Whether nothing is to be said but what went wrong.

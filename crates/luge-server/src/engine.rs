@@ -16,6 +16,7 @@ use luge::{Error, Model};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::Metrics;
+use crate::account::{self, Account};
 use crate::metrics::Ending;
 
 /// How to set up an engine.
@@ -52,6 +53,7 @@ struct Shared {
     /// Texts that were taken and have not ended.
     texts: AtomicUsize,
     most_texts: usize,
+    ctx_size: usize,
     /// No more texts are taken.
     closed: AtomicBool,
     /// Stops the computation at once.
@@ -74,6 +76,8 @@ struct Text {
     events: UnboundedSender<TextEvent>,
     asked: Instant,
     has_begun: bool,
+    /// What the request comes to, where someone keeps account.
+    account: Option<Arc<Account>>,
     _place: Place,
 }
 
@@ -115,6 +119,7 @@ impl Engine {
             jobs: Mutex::new(jobs),
             texts: AtomicUsize::new(0),
             most_texts: options.batcher.parallel as usize + options.queue,
+            ctx_size: batcher.ctx_size(),
             closed: AtomicBool::new(false),
             interrupt: batcher.interrupt(),
             thread: Mutex::new(None),
@@ -141,11 +146,21 @@ impl Engine {
             return Err(Busy::Full { retry_after: Duration::from_secs(1) });
         }
         let places: Vec<Place> = (0..count).map(|_| Place(Arc::clone(shared))).collect();
+        let account = account::current();
         let jobs = lock(&shared.jobs);
         let mut streams = Vec::with_capacity(count);
         for (request, place) in requests.into_iter().zip(places) {
             let (events, receiver) = unbounded_channel();
-            let text = Text { events, asked: Instant::now(), has_begun: false, _place: place };
+            if let Some(account) = &account {
+                account.asked(&request);
+            }
+            let text = Text {
+                events,
+                asked: Instant::now(),
+                has_begun: false,
+                account: account.clone(),
+                _place: place,
+            };
             jobs.send(Job::Write { request: Box::new(request), text }).map_err(|_| Busy::Ending)?;
             streams.push(TextStream { events: receiver });
         }
@@ -156,6 +171,11 @@ impl Engine {
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         let _ = lock(&self.shared.jobs).send(Job::Close);
+    }
+
+    /// Room for one text, prompt included, in tokens.
+    pub fn ctx_size(&self) -> usize {
+        self.shared.ctx_size
     }
 
     /// How many texts were taken and have not ended.
@@ -263,12 +283,18 @@ impl Worker {
             let Some(text) = texts.get_mut(&id) else { return };
             let ending = match &event {
                 TextEvent::Prompt(report) => {
-                    metrics.prompt(report.tokens, report.cached);
+                    metrics.prompt(report.cached);
+                    if let Some(account) = &text.account {
+                        account.prompt(report);
+                    }
                     None
                 }
                 TextEvent::Token(_) => {
                     if !std::mem::replace(&mut text.has_begun, true) {
                         metrics.first_token(text.asked.elapsed());
+                    }
+                    if let Some(account) = &text.account {
+                        account.token();
                     }
                     None
                 }
@@ -284,8 +310,8 @@ impl Worker {
         });
         match result {
             Ok(Some(report)) => metrics.step(&report, batcher.running(), batcher.waiting()),
-            Ok(None) => {}
             Err(Error::Llama(luge::LlamaError::Interrupted)) => {}
+            Ok(None) => metrics.load(batcher.running(), batcher.waiting()),
             Err(error) => tracing::error!("{error}"),
         }
     }

@@ -1,15 +1,15 @@
-//! What every handler has.
+//! What every handler of a request has at hand.
 
 use std::sync::Arc;
 
 use crate::{Engine, Metrics, Served};
 
-/// What every handler has.
+/// A model at work, and what is counted.
 pub struct AppState {
-    /// What is served.
+    /// The model, with the server's defaults.
     pub served: Served,
-    /// What writes texts.
+    /// Writes the texts.
     pub engine: Engine,
-    /// What is counted.
+    /// What the server counts.
     pub metrics: Arc<Metrics>,
 }

@@ -19,16 +19,8 @@ pub struct ChatArgs {
     /// What is to hold for the whole chat, such as 'Answer in one sentence.' [-sys]
     #[arg(long, value_name = "TEXT", help_heading = "Chat")]
     pub system_prompt: Option<String>,
-    /// Chat template instead of the one in the model's file: chatml, llama3, gemma, phi3 or
-    /// command-r
-    #[arg(long, value_name = "NAME", help_heading = "Chat", value_parser = template_name)]
-    pub chat_template: Option<String>,
-    /// File with a chat template in Jinja to use instead
-    #[arg(long, value_name = "FILE", conflicts_with = "chat_template", help_heading = "Chat")]
-    pub chat_template_file: Option<PathBuf>,
-    /// Variables for the chat template; a JSON object such as '{"enable_thinking": false}'
-    #[arg(long, value_name = "JSON", help_heading = "Chat", value_parser = json_object)]
-    pub chat_template_kwargs: Option<serde_json::Map<String, serde_json::Value>>,
+    #[command(flatten)]
+    pub template: TemplateArgs,
     /// Do not keep what is typed for the next chat
     #[arg(long, help_heading = "Chat")]
     pub no_history: bool,
@@ -41,6 +33,21 @@ pub struct ChatArgs {
     pub format: Format,
     #[command(flatten)]
     pub context: ContextArgs,
+}
+
+/// How a chat becomes text.
+#[derive(Debug, Args)]
+pub struct TemplateArgs {
+    /// Chat template instead of the one in the model's file: chatml, llama3, gemma, phi3 or
+    /// command-r
+    #[arg(long, value_name = "NAME", help_heading = "Chat", value_parser = template_name)]
+    pub chat_template: Option<String>,
+    /// File with a chat template in Jinja to use instead
+    #[arg(long, value_name = "FILE", conflicts_with = "chat_template", help_heading = "Chat")]
+    pub chat_template_file: Option<PathBuf>,
+    /// Variables for the chat template; a JSON object such as '{"enable_thinking": false}'
+    #[arg(long, value_name = "JSON", help_heading = "Chat", value_parser = json_object)]
+    pub chat_template_kwargs: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// How questions are answered: what can be changed while a chat goes on.

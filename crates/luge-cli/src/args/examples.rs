@@ -47,6 +47,24 @@ const EXAMPLES: &[Example] = &[
         ],
     },
     Example {
+        command: "serve",
+        about: "Applications that speak the OpenAI API find it at /v1, and a person a page to chat \
+                on at /. Each request may choose its method, with \"decoding\" or as in \"model\": \
+                \"atlas@sled\"; the flags here are for those that do not. Where other machines \
+                can reach the address, a key is needed.",
+        lines: &[
+            ("Serve a model of your own on this machine", "luge serve -m model.gguf"),
+            (
+                "For others too, eight texts at a time, with keys from a file",
+                "luge serve -m model.gguf --host 0.0.0.0 --api-key-file keys.txt -np 8 -c 8192",
+            ),
+            (
+                "Ordinary decoding where a request does not say, and a log for programs",
+                "luge serve --method greedy --alias small --log-format json",
+            ),
+        ],
+    },
+    Example {
         command: "score",
         about: "Says how probable a continuation is, token by token and as a sum, by the method's \
                 own distribution. Of several answers, the one with the largest sum is the one \

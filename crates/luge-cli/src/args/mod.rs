@@ -12,6 +12,7 @@ mod model;
 mod models;
 mod prompt;
 mod sampling;
+mod serve;
 mod tools;
 mod tune;
 
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 
-pub use chat::{CHAT_TEMPLATES, ChatArgs, ChatSettingArgs};
+pub use chat::{CHAT_TEMPLATES, ChatArgs, ChatSettingArgs, TemplateArgs};
 pub use definition::{default_of, definition, negation, visible, with_negations};
 pub use eval::{EvalArgs, EvalMergeArgs, QuestionArgs, ScoringArg};
 pub use given::Given;
@@ -32,7 +33,8 @@ pub use method::{MethodArgs, MethodParams, PRESET, PresetArg, is_of_method};
 pub use model::{ContextArgs, FlashAttn, ModelArgs};
 pub use models::{FetchArgs, ListArgs, PullArgs, RmArgs, ShowArgs};
 pub use prompt::{IdList, PromptArgs};
-pub use sampling::{ExitArgs, Exits, SamplingArgs};
+pub use sampling::{ChoiceArgs, ExitArgs, Exits, SamplingArgs};
+pub use serve::{LogFormat, ServeArgs};
 pub use tools::{CompletionsArgs, ConfigArgs, ManArgs, ManFormat};
 pub use tune::TuneArgs;
 
@@ -82,6 +84,8 @@ pub enum Command {
     Run(RunArgs),
     /// Chat with a model
     Chat(Box<ChatArgs>),
+    /// Serve a model: the OpenAI API, and a page to chat on
+    Serve(Box<ServeArgs>),
     /// Score a given continuation of a prompt, token by token
     Score(ScoreArgs),
     /// Continue a prompt with several methods and show the answers side by side
@@ -299,13 +303,15 @@ pub fn report(error: &clap::Error) -> ExitCode {
 
 /// llama.cpp's short names of several letters, which no parser of single-letter
 /// flags takes, and their long names.
-const SHORT_NAMES: [(&str, &str); 6] = [
+const SHORT_NAMES: [(&str, &str); 8] = [
     ("-ngl", "--gpu-layers"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
     ("-fa", "--flash-attn"),
     ("-sys", "--system-prompt"),
     ("-jf", "--json-schema"),
+    ("-np", "--parallel"),
+    ("-ub", "--ubatch-size"),
 ];
 
 /// Commands of two words, and the one word that they are parsed as.

@@ -9,9 +9,6 @@ use super::Given;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
-    #[command(flatten)]
-    pub given: Given,
-
     /// The most tokens to generate; -1 for as many as the context holds
     #[arg(
         short = 'n',
@@ -24,13 +21,32 @@ pub struct SamplingArgs {
     )]
     pub predict: i64,
 
-    /// Temperature; 0 takes the best token by the method
-    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true, value_parser = at_least_zero)]
-    pub temp: f32,
-
     /// Seed of the sampling; the same seed gives the same text; -1 for a random one
     #[arg(short, long, value_name = "SEED", default_value_t = -1, allow_negative_numbers = true, value_parser = count_or_all)]
     pub seed: i64,
+
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+
+    /// End the text in front of this; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+
+    /// Never choose a token that ends the text
+    #[arg(long)]
+    pub ignore_eos: bool,
+}
+
+/// How a token is chosen.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub struct ChoiceArgs {
+    #[command(flatten)]
+    pub given: Given,
+
+    /// Temperature; 0 takes the best token by the method
+    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true, value_parser = at_least_zero)]
+    pub temp: f32,
 
     /// Keep the K best tokens; 0 for all [default: 40]
     #[arg(long, value_name = "K")]
@@ -63,14 +79,6 @@ pub struct SamplingArgs {
     /// Add to a token's logit: 42+1.5, 42-3, or 42-inf to rule it out; may be repeated
     #[arg(short, long, value_name = "ID±BIAS")]
     pub logit_bias: Vec<LogitBias>,
-
-    /// End the text in front of this; may be repeated
-    #[arg(long, value_name = "TEXT")]
-    pub stop: Vec<String>,
-
-    /// Never choose a token that ends the text
-    #[arg(long)]
-    pub ignore_eos: bool,
 }
 
 /// When to compute early exits.
@@ -111,7 +119,7 @@ impl FromStr for LogitBias {
 }
 
 /// A count, or −1 for no limit.
-fn count_or_all(text: &str) -> Result<i64, String> {
+pub fn count_or_all(text: &str) -> Result<i64, String> {
     let count = text.parse().ok().filter(|&count: &i64| count >= -1);
     count.ok_or_else(|| "it takes a number of at least 0, or -1".to_owned())
 }

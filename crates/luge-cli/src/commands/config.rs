@@ -68,6 +68,9 @@ pub fn run(args: ConfigArgs, global: GlobalArgs) -> Result<ExitCode, Failure> {
     let model = force.values("model").first().and_then(file_of);
     let rows = model.and_then(|model| luge::presets::for_file(&model).ok());
     force.publish(&rows.unwrap_or_default());
+    // Keys are not for the screen.
+    let keys = force.settings.iter_mut().filter(|setting| setting.name == "api-key");
+    keys.flat_map(|setting| &mut setting.values).for_each(|key| "(hidden)".clone_into(key));
     // Behind the command it is the command's own, and means the same.
     let is_json = |setting: &Setting| setting.origin == Origin::Flag && setting.values == ["json"];
     let inner = force.settings.iter().any(|setting| setting.name == "format" && is_json(setting));

@@ -17,6 +17,7 @@ pub mod pull;
 pub mod rm;
 pub mod run;
 pub mod score;
+pub mod serve;
 pub mod show;
 pub mod tune;
 
@@ -41,7 +42,12 @@ fn session(job: &ModelJob) -> Result<Session, Failure> {
 
 /// Loads a model and sets up a session.
 fn open(job: &ModelJob) -> Result<Session, Failure> {
-    let model = match &job.source {
+    Ok(Session::new(&load(job)?, &job.session)?)
+}
+
+/// Loads a model.
+fn load(job: &ModelJob) -> Result<Model, Failure> {
+    Ok(match &job.source {
         Source::File(path) => Model::load(path, &job.params)?,
         Source::Stored(stored) => Model::load(&stored.path()?, &job.params)?,
         #[cfg(feature = "atlas")]
@@ -54,8 +60,7 @@ fn open(job: &ModelJob) -> Result<Session, Failure> {
             }
             luge::builtin::load(&job.params)?
         }
-    };
-    Ok(Session::new(&model, &job.session)?)
+    })
 }
 
 /// The tokens of a prompt.

@@ -9,7 +9,7 @@ pub use super::drawn_seed;
 use super::method::{Method, methods, named_methods};
 use super::prompt::stdin_text;
 use super::{ModelJob, grammar, model, options};
-use crate::args::{ChatArgs, ChatSettingArgs, Format, RunArgs};
+use crate::args::{ChatArgs, ChatSettingArgs, Format, RunArgs, TemplateArgs};
 use crate::failure::Failure;
 use crate::settings::{ChatSetting, parse_chat};
 
@@ -18,13 +18,18 @@ pub struct ChatJob {
     /// The one question to answer; `None` where they are typed.
     pub question: Option<String>,
     pub system: Option<String>,
-    pub template: TemplateChoice,
-    /// Variables for the template.
-    pub variables: serde_json::Map<String, serde_json::Value>,
+    pub template: Template,
     pub settings: ChatSettings,
     /// Whether what is typed is kept for the next chat.
     pub history: bool,
     pub format: Format,
+}
+
+/// How a chat becomes text.
+pub struct Template {
+    pub choice: TemplateChoice,
+    /// Variables for the template.
+    pub variables: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Which chat template to use.
@@ -73,7 +78,20 @@ pub fn chat(args: ChatArgs) -> Result<ChatJob, Failure> {
             "there is no question: give it behind the flags, or on standard input".to_owned(),
         ));
     }
-    let template = match (args.chat_template, args.chat_template_file) {
+    Ok(ChatJob {
+        model: model(args.model, &args.context)?,
+        question,
+        system: args.system_prompt,
+        template: template(args.template)?,
+        settings: args.settings.resolve(&[])?,
+        history: !args.no_history,
+        format: args.format,
+    })
+}
+
+/// Reads the template, where it is in a file.
+pub fn template(args: TemplateArgs) -> Result<Template, Failure> {
+    let choice = match (args.chat_template, args.chat_template_file) {
         (Some(name), _) => TemplateChoice::Named(name),
         (None, Some(file)) => TemplateChoice::Text(fs::read_to_string(&file).map_err(|error| {
             let file = file.display();
@@ -81,16 +99,7 @@ pub fn chat(args: ChatArgs) -> Result<ChatJob, Failure> {
         })?),
         (None, None) => TemplateChoice::Model,
     };
-    Ok(ChatJob {
-        model: model(args.model, &args.context)?,
-        question,
-        system: args.system_prompt,
-        template,
-        variables: args.chat_template_kwargs.unwrap_or_default(),
-        settings: args.settings.resolve(&[])?,
-        history: !args.no_history,
-        format: args.format,
-    })
+    Ok(Template { choice, variables: args.chat_template_kwargs.unwrap_or_default() })
 }
 
 impl ChatSettingArgs {

@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-use luge::{Decoder, METHODS, MethodInfo, Model, Params, Pipeline, Session, presets};
+use luge::{Decoder, METHODS, MethodInfo, Model, ModelShape, Params, Pipeline, Session, presets};
 
 use crate::args::{MethodArgs, MethodParams, PRESET, PresetArg};
 use crate::failure::Failure;
@@ -31,7 +31,7 @@ impl Method {
     /// The method fitted to the session's model, with what was published for it where
     /// that is wanted; which it is, is said once.
     pub fn decoder(&self, session: &Session) -> Result<Decoder, Failure> {
-        match self.published(session)? {
+        match self.published(session.model())? {
             None => Ok(session.decoder(&self.pipeline)?),
             Some(_) => self.decoder_with(session, &Params::default()),
         }
@@ -46,13 +46,23 @@ impl Method {
     /// The parameters that are not as by default, and maybe some of other methods: what was
     /// published, where that is wanted, and what was given or set.
     pub fn params(&self, session: &Session) -> Result<Params, Failure> {
-        Ok(self.published(session)?.unwrap_or_default().merged(&self.params))
+        self.params_for(session.model())
     }
 
-    /// What was published for the session's model, where that is wanted; it is said once.
-    fn published(&self, session: &Session) -> Result<Option<Params>, Failure> {
+    /// The same for a model.
+    pub fn params_for(&self, model: &Model) -> Result<Params, Failure> {
+        Ok(self.published(model)?.unwrap_or_default().merged(&self.params))
+    }
+
+    /// The method with these parameters, fitted to a model of this shape.
+    pub fn bound(&self, shape: &ModelShape, params: &Params) -> Result<Decoder, Failure> {
+        Ok(Pipeline::parse(&self.text, params)?.bind(shape)?)
+    }
+
+    /// What was published for a model, where that is wanted; it is said once.
+    fn published(&self, model: &Model) -> Result<Option<Params>, Failure> {
         let Some(preset) = &self.preset else { return Ok(None) };
-        match preset.row(session.model())? {
+        match preset.row(model)? {
             None => Ok(None),
             Some(row) => {
                 static SAID: Once = Once::new();

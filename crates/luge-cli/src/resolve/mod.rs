@@ -6,6 +6,7 @@ pub mod eval;
 mod grammar;
 mod method;
 mod prompt;
+pub mod serve;
 pub mod tune;
 
 use std::hash::{BuildHasher, RandomState};
@@ -17,18 +18,19 @@ use luge::{
 };
 
 use crate::args::{
-    BenchArgs, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn, Format, LensArgs, LensFormat,
-    ModelArgs, RunArgs, SamplingArgs, ScoreArgs,
+    BenchArgs, ChoiceArgs, CompareArgs, ContextArgs, ExitArgs, Exits, FlashAttn, Format, LensArgs,
+    LensFormat, ModelArgs, RunArgs, SamplingArgs, ScoreArgs,
 };
 use crate::failure::Failure;
 use crate::locate::{self, Source};
 use crate::output;
-pub use chat::{ChatJob, ChatSettings, TemplateChoice};
+pub use chat::{ChatJob, ChatSettings, Template, TemplateChoice};
 pub use eval::{Eval, EvalJob, EvalMergeJob};
 pub use method::Method;
 use method::{method, methods, named_methods};
 pub use prompt::{FilePrompt, Prompt};
 use prompt::{prompt, prompts, spread};
+pub use serve::ServeJob;
 pub use tune::TuneJob;
 
 /// A model to load and how to set it up.
@@ -269,6 +271,20 @@ pub fn drawn_seed() -> u64 {
 }
 
 fn sampling(args: SamplingArgs) -> GenerateOptions {
+    GenerateOptions {
+        sampler: SamplerOptions {
+            seed: u64::try_from(args.seed).unwrap_or_else(|_| drawn_seed()),
+            ..choice(args.choice)
+        },
+        max_tokens: usize::try_from(args.predict).ok(),
+        stop: args.stop,
+        ignore_eos: args.ignore_eos,
+        ..GenerateOptions::default()
+    }
+}
+
+/// How tokens are chosen, but for the seed.
+fn choice(args: ChoiceArgs) -> SamplerOptions {
     let filters = [
         ("--top-k", args.given.has("top_k")),
         ("--top-p", args.given.has("top_p")),
@@ -278,22 +294,16 @@ fn sampling(args: SamplingArgs) -> GenerateOptions {
         output::say(format_args!("{flag} does nothing at temperature 0; --temp sets another"));
     }
     let default = SamplerOptions::default();
-    GenerateOptions {
-        sampler: SamplerOptions {
-            temperature: args.temp,
-            top_k: args.top_k.unwrap_or(default.top_k),
-            top_p: args.top_p.unwrap_or(default.top_p),
-            min_p: args.min_p.unwrap_or(default.min_p),
-            repeat_penalty: args.repeat_penalty,
-            repeat_last_n: usize::try_from(args.repeat_last_n).unwrap_or(usize::MAX),
-            frequency_penalty: args.frequency_penalty,
-            presence_penalty: args.presence_penalty,
-            logit_bias: args.logit_bias.iter().map(|bias| (bias.token, bias.bias)).collect(),
-            seed: u64::try_from(args.seed).unwrap_or_else(|_| drawn_seed()),
-        },
-        max_tokens: usize::try_from(args.predict).ok(),
-        stop: args.stop,
-        ignore_eos: args.ignore_eos,
-        ..GenerateOptions::default()
+    SamplerOptions {
+        temperature: args.temp,
+        top_k: args.top_k.unwrap_or(default.top_k),
+        top_p: args.top_p.unwrap_or(default.top_p),
+        min_p: args.min_p.unwrap_or(default.min_p),
+        repeat_penalty: args.repeat_penalty,
+        repeat_last_n: usize::try_from(args.repeat_last_n).unwrap_or(usize::MAX),
+        frequency_penalty: args.frequency_penalty,
+        presence_penalty: args.presence_penalty,
+        logit_bias: args.logit_bias.iter().map(|bias| (bias.token, bias.bias)).collect(),
+        seed: default.seed,
     }
 }

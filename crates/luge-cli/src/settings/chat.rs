@@ -91,7 +91,7 @@ mod tests {
         let set = |value: &str| [("temp".to_owned(), value.to_owned())];
         let given = line("luge --no-config run --temp 1 -m x.gguf --");
         let (args, settings) = parse_chat(given.clone().into_iter(), &set("0.5")).unwrap();
-        assert_eq!(args.settings.sampling.temp, 0.5);
+        assert_eq!(args.settings.sampling.choice.temp, 0.5);
         let temp = settings.iter().find(|setting| setting.name == "temp").unwrap();
         assert_eq!(temp.value.as_deref(), Some("0.5"));
         assert!(parse_chat(given.into_iter(), &set("hot")).is_err());

@@ -31,6 +31,8 @@ mod pull;
 mod run;
 mod sampling;
 mod score;
+#[cfg(unix)]
+mod serve;
 mod settings;
 #[cfg(unix)]
 mod stopping;

@@ -20,7 +20,7 @@ use crate::args::Format;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::interrupt;
 use crate::output::{self, ASIDE, print_json};
-use crate::resolve::{ChatJob, ChatSettings, TemplateChoice, chat};
+use crate::resolve::{ChatJob, ChatSettings, Template, TemplateChoice, chat};
 use crate::settings::{ChatSetting, nearest};
 use answer::Manner;
 use editor::{Line, Lines};
@@ -41,7 +41,7 @@ struct ChatObject<'a> {
 pub fn run(job: ChatJob) -> Result<ExitCode, Failure> {
     let session = open(&job.model)?;
     let decoder = job.settings.method.decoder(&session)?;
-    let template = template(session.model(), &job)?;
+    let template = template(session.model(), &job.template)?;
     if let Some(system) = &job.system {
         check_system(&template, system)?;
     }
@@ -64,20 +64,20 @@ pub fn run(job: ChatJob) -> Result<ExitCode, Failure> {
 }
 
 /// The template to use, and what there is to say about it.
-fn template(model: &Model, job: &ChatJob) -> Result<ChatTemplate, Failure> {
-    let template = match &job.template {
+pub(super) fn template(model: &Model, wanted: &Template) -> Result<ChatTemplate, Failure> {
+    let template = match &wanted.choice {
         TemplateChoice::Model => ChatTemplate::of(model)?,
         TemplateChoice::Named(name) => ChatTemplate::fallback(name)
             .ok_or_else(|| Failure::Usage(format!("there is no chat template named '{name}'")))?
             .with_tokens_of(model),
         TemplateChoice::Text(text) => ChatTemplate::new(text.as_str())?.with_tokens_of(model),
     };
-    if let (TemplateChoice::Model, Source::Fallback(name)) = (&job.template, template.source()) {
+    if let (TemplateChoice::Model, Source::Fallback(name)) = (&wanted.choice, template.source()) {
         output::say(format_args!(
             "the model has no chat template, {name} is used (choose one with --chat-template)"
         ));
     }
-    let variables = job.variables.iter();
+    let variables = wanted.variables.iter();
     Ok(variables.fold(template, |template, (name, value)| template.with(name, value.clone())))
 }
 
