@@ -331,6 +331,17 @@ fn a_body_is_taken_up_to_its_limit_and_within_its_time() {
 }
 
 #[test]
+fn headers_are_taken_up_to_a_length() {
+    let server = ready(local());
+    let headers = |length: usize| format!("X-Long: {}", "x".repeat(length));
+    assert_eq!(server.ask("GET /health", &[&headers(50_000)], "").status, 200);
+    let mut stream = server.begin(&request("GET /health", &[&headers(140_000)], ""));
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 431");
+}
+
+#[test]
 fn a_connection_that_stands_still_is_closed() {
     let server = ready(ServerOptions { patience: Duration::from_millis(100), ..local() });
     for begun in ["", "GET /health HT", "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"] {

@@ -9,6 +9,9 @@ use super::Given;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
+    #[command(flatten)]
+    pub given: Given,
+
     /// The most tokens to generate; -1 for as many as the context holds
     #[arg(
         short = 'n',

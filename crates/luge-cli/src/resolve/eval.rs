@@ -71,7 +71,7 @@ pub fn eval(args: EvalArgs) -> Result<Eval, Failure> {
     let stop = args.sampling.stop.clone();
     let most = usize::try_from(args.sampling.predict).ok();
     let questions = questions(&args.tasks, args.questions, most, &stop, args.model.fetch)?;
-    questions.remark_on_idle(&args.sampling.choice.given);
+    questions.remark_on_idle(&args.sampling.given);
     Ok(Eval::Run(Box::new(EvalJob {
         questions,
         model: model(args.model, &args.context)?,

@@ -84,7 +84,7 @@ pub fn tune(args: TuneArgs) -> Result<TuneJob, Failure> {
     let most = usize::try_from(args.sampling.predict).ok();
     let tasks = std::slice::from_ref(&args.task);
     let questions = questions(tasks, args.questions, most, &stop, args.model.fetch)?;
-    questions.remark_on_idle(&args.sampling.choice.given);
+    questions.remark_on_idle(&args.sampling.given);
     Ok(TuneJob {
         eval: EvalJob {
             questions,

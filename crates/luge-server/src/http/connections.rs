@@ -25,7 +25,8 @@ use super::record::Remote;
 use super::routes;
 use crate::Engine;
 
-/// Room for a request's line and headers, in bytes.
+/// Room for a request's line and headers, in bytes: more than twice that is refused with
+/// 431, and it depends on the pieces in which they come what of less is.
 const HEAD: usize = 64 << 10;
 
 /// How long to wait where the system has no more connections to give.
