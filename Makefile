@@ -10,7 +10,7 @@ ARGS ?= compare "$(QUESTION)" --show-layers $(if $(shell test -t 0 && echo yes),
 # One profile for all: the C++ engine is built once.
 CARGO_FLAGS = --release --locked
 
-.PHONY: run test test-page test-api build bench docs picture setup setup-test
+.PHONY: run test test-page test-api test-lm-eval build bench docs picture setup setup-test
 
 run: build
 	@target/release/luge $(ARGS)
@@ -43,9 +43,17 @@ tests/page/node_modules: tests/page/package-lock.json
 test-api: setup-test build tests/api/.venv/installed
 	cd tests/api && .venv/bin/python -m unittest
 
-tests/api/.venv/installed: tests/api/requirements.txt
-	python3 -m venv --clear tests/api/.venv
-	tests/api/.venv/bin/pip install -q --disable-pip-version-check -r tests/api/requirements.txt
+# What the LM Evaluation Harness gets from it, against `luge score`. No part of `make test`:
+# the harness comes with hundreds of megabytes.
+test-lm-eval: setup-test build tests/lm-eval/.venv/installed
+	cd tests/lm-eval && .venv/bin/python compare.py
+
+tests/lm-eval/.venv/installed: tests/api/requirements.txt
+
+# Each folder with requirements has an environment of its own, made anew when they change.
+tests/%/.venv/installed: tests/%/requirements.txt
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 # What methods cost on this machine: make bench BENCH_ARGS='-m model.gguf'.
