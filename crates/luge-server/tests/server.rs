@@ -12,7 +12,6 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Html;
 use axum::routing::{get, post};
 use luge::batching::{BatcherOptions, TextEvent, TextRequest};
 use luge::{
@@ -224,7 +223,6 @@ fn refused(status: u16, kind: &str, code: &str) -> (u16, String, String) {
 /// Routes of the tests' own.
 fn routes() -> Router<Arc<AppState>> {
     Router::new()
-        .route("/", get(|| async { Html("<p>a page") }))
         .route("/length", post(|body: Bytes| async move { body.len().to_string() }))
         .route("/things/{id}", get(|headers: HeaderMap| async move { headers.len().to_string() }))
         .route("/panic", get(panics))
@@ -385,7 +383,8 @@ fn the_key_is_for_every_route_but_health() {
     let page = server.ask("GET /", &["Accept: text/html"], "");
     assert!(page.header("www-authenticate").unwrap().starts_with("Basic "));
     let page = server.ask("GET /", &["Accept: text/html", "Authorization: Basic bWU6Zmlyc3Q="], "");
-    assert_eq!((page.status, page.body.as_str()), (200, "<p>a page"));
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("<title>luge</title>"));
 }
 
 #[test]
