@@ -25,12 +25,12 @@ for (const [suffix, colorScheme] of COLOURS) {
 }
 for (const [suffix, colorScheme] of COLOURS) {
   const { page, done } = await chatOn(await real(), {
-    viewport: { width: 1200, height: 760 },
+    viewport: { width: 1200, height: 830 },
     colorScheme,
   });
   await page.getByLabel("Compare with a second method").check();
   await page.getByLabel("Second method", { exact: true }).selectOption("greedy");
-  await page.locator("#question").fill("QUESTION");
+  await page.locator("#question").fill("If you want to visit the government of Ticino, go to");
   await page.keyboard.press("Enter");
   await page.waitForFunction(
     () => document.querySelector(".answer") && !document.querySelector(".running"),
