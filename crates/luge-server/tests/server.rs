@@ -251,6 +251,7 @@ async fn text(State(state): State<Arc<AppState>>, body: String) -> Body {
         lens: None,
         reuse: false,
     };
+    let request = state.engine.prepare(request).unwrap();
     let mut texts = state.engine.submit(vec![request]).unwrap();
     Body::new(http_body_util::StreamBody::new(Lines(texts.remove(0))))
 }

@@ -52,6 +52,7 @@
 //! alike goes on from it. A prompt that begins like one that is being computed waits for
 //! it and then shares its part of the cache.
 
+mod prepare;
 mod request;
 mod slots;
 mod step;
@@ -60,17 +61,17 @@ mod text;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_decoding::{Decoder, Pipeline};
 use luge_llama::{Context, ContextParams, HeadForm, Model};
 
+pub use prepare::{Prepared, Preparer};
 pub use request::{
     PromptReport, TextEnd, TextEvent, TextRequest, TokenLogprob, TokenLogprobs, WrittenToken,
 };
 
 use crate::exits::head_form;
-use crate::grammar::Vocabulary;
 use crate::session::{context_params, shape_of};
 use crate::{Error, ExitCounts, SessionOptions};
 use slots::{Placement, Slot};
@@ -139,8 +140,7 @@ pub struct Batcher {
     piece: usize,
     step_tokens: usize,
     reuse: bool,
-    /// The vocabulary as grammars see it, once there was one.
-    vocabulary: Option<Vocabulary>,
+    preparer: Preparer,
     room: step::Room,
 }
 
@@ -171,6 +171,7 @@ impl Batcher {
         // While the cache is empty: finding out the graph takes room in it. What is in the
         // way shows again where a method needs exits.
         let _ = context.prepare_head(HeadForm { final_norm: false, softcap: true });
+        let preparer = Preparer::new(model, context.n_ctx() as usize);
         let interrupt = Arc::new(AtomicBool::new(false));
         context.set_interrupt(Arc::clone(&interrupt));
         Ok(Batcher {
@@ -183,7 +184,7 @@ impl Batcher {
             piece: (step_tokens - parallel) as usize,
             step_tokens: step_tokens as usize,
             reuse: *reuse,
-            vocabulary: None,
+            preparer,
             room: step::Room::default(),
         })
     }
@@ -217,47 +218,38 @@ impl Batcher {
         Ok(pipeline.bind(&shape_of(self.model()))?)
     }
 
+    /// What gets requests ready on other threads, for [`Batcher::submit_prepared`].
+    pub fn preparer(&self) -> Preparer {
+        self.preparer.clone()
+    }
+
     /// Takes a text to write. It waits until there is room for it.
     ///
     /// # Errors
-    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`],
-    /// [`Error::Grammar`]; [`luge_llama::Error::TokenOutOfRange`];
-    /// [`luge_llama::Error::NoTaps`] and [`luge_llama::Error::UnknownHead`] where it reads
-    /// exits and the architecture does not let them be read.
+    /// Those of [`Preparer::prepare`] and of [`Batcher::submit_prepared`].
     pub fn submit(&mut self, request: TextRequest) -> Result<TextId, Error> {
-        let model = self.context.model().clone();
-        if *request.decoder.shape() != shape_of(&model) {
+        let prepared = self.preparer.prepare(request)?;
+        self.submit_prepared(prepared)
+    }
+
+    /// The same of a text that is ready.
+    ///
+    /// # Errors
+    /// [`Error::OtherModel`]; [`luge_llama::Error::NoTaps`] and
+    /// [`luge_llama::Error::UnknownHead`] where it reads exits and the architecture does not
+    /// let them be read.
+    pub fn submit_prepared(&mut self, prepared: Prepared) -> Result<TextId, Error> {
+        let Prepared { text, reuse, ctx_size } = prepared;
+        let is_ours = ctx_size == self.ctx_size();
+        if !is_ours || *text.decoder.shape() != shape_of(self.context.model()) {
             return Err(Error::OtherModel);
         }
-        let (tokens, context) = (request.prompt.len(), self.ctx_size());
-        if tokens == 0 {
-            return Err(Error::EmptyPrompt);
-        }
-        if tokens > context {
-            return Err(Error::TooLong { what: "the prompt", tokens, context });
-        }
-        let biased = request.options.sampler.logit_bias.iter().map(|(token, _)| token);
-        request.prompt.iter().chain(biased).try_for_each(|&token| model.check_token(token))?;
-        let start = Instant::now();
-        let constraint = match &request.options.grammar {
-            None => None,
-            Some(grammar) => {
-                let vocabulary = match self.vocabulary.take() {
-                    Some(vocabulary) => vocabulary,
-                    None => Vocabulary::new(&model)?,
-                };
-                Some(self.vocabulary.insert(vocabulary).constraint(grammar)?)
-            }
-        };
-        let grammar_setup = constraint.as_ref().map_or(Duration::ZERO, |_| start.elapsed());
-        let reuse = self.reuse && request.reuse;
-        let text = Text::new(&model, context, request, constraint, grammar_setup)?;
         if !text.plan().layers.is_empty() {
             self.context.prepare_head(head_form(text.plan()))?;
         }
         let id = TextId(self.next);
         self.next += 1;
-        self.waiting.push_back(Waiting { id, text, reuse });
+        self.waiting.push_back(Waiting { id, text, reuse: self.reuse && reuse });
         Ok(id)
     }
 
