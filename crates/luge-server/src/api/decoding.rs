@@ -191,7 +191,11 @@ pub fn suffix<'a>(served: &Served, model: Option<&'a str>) -> Result<Option<&'a 
             Err(ApiError::no_model(format!(
                 "there is no model '{shown}' here: give '{name}', or with a method '{name}@{}', \
                  or leave model out",
-                METHODS.last().map_or("greedy", |method| method.name)
+                METHODS
+                    .iter()
+                    .map(|method| method.name)
+                    .find(|&name| name != "greedy")
+                    .unwrap_or("greedy")
             )))
         }
     }
