@@ -322,8 +322,17 @@ impl Worker {
 
     fn step(&mut self) {
         let Worker { batcher, texts, metrics, .. } = self;
-        let result = batcher.step(&mut |id, event| {
-            let Some(text) = texts.get_mut(&id) else { return };
+        let mut said = Vec::new();
+        let result = batcher.step(&mut |id, event| said.push((id, event)));
+        // Counted before anyone hears of it: who asks for the metrics then finds it there.
+        match result {
+            Ok(Some(report)) => metrics.step(&report, batcher.running(), batcher.waiting()),
+            Err(Error::Llama(LlamaError::Interrupted)) => {}
+            Ok(None) => metrics.load(batcher.running(), batcher.waiting()),
+            Err(error) => tracing::error!("{error}"),
+        }
+        for (id, event) in said {
+            let Some(text) = texts.get_mut(&id) else { continue };
             let ending = match &event {
                 TextEvent::Prompt(report) => {
                     metrics.prompt(report.cached);
@@ -344,18 +353,14 @@ impl Worker {
                 TextEvent::Finished(_) => Some(Ending::Finished),
                 TextEvent::Failed(_) => Some(Ending::Failed),
             };
-            // Where no one listens any more, the next round drops the text.
-            let _ = text.events.send(event);
             if let Some(ending) = ending {
                 metrics.ended(ending, text.asked.elapsed());
+            }
+            // Where no one listens any more, the next round drops the text.
+            let _ = text.events.send(event);
+            if ending.is_some() {
                 texts.remove(&id);
             }
-        });
-        match result {
-            Ok(Some(report)) => metrics.step(&report, batcher.running(), batcher.waiting()),
-            Err(Error::Llama(LlamaError::Interrupted)) => {}
-            Ok(None) => metrics.load(batcher.running(), batcher.waiting()),
-            Err(error) => tracing::error!("{error}"),
         }
     }
 }
