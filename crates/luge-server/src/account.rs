@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use luge::batching::{Prepared, PromptReport};
+use luge::batching::{PromptReport, TextRequest};
 
 /// What a request came to so far.
 #[derive(Debug, Default)]
@@ -42,9 +42,9 @@ impl Account {
     }
 
     /// A text is asked for.
-    pub fn asked(&self, request: &Prepared) {
+    pub fn asked(&self, request: &TextRequest) {
         // All texts of a request have the same.
-        self.method.get_or_init(|| request.decoder().to_string());
+        self.method.get_or_init(|| request.decoder.to_string());
         self.texts.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -5,15 +5,14 @@
 //! away: the text is written no further.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use luge::batching::{Batcher, BatcherOptions, Prepared, Preparer, TextEvent, TextId, TextRequest};
-use luge::{Error, LlamaError, Model};
+use luge::batching::{Batcher, BatcherOptions, TextEvent, TextId, TextRequest};
+use luge::{Error, Model};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::Metrics;
@@ -41,9 +40,6 @@ pub enum Busy {
     /// The server is about to end.
     #[error("the server is shutting down: try another one, or again later")]
     Ending,
-    /// The engine has broken down.
-    #[error("the server's engine has broken down, its log says why: start the server again")]
-    Broken,
 }
 
 /// Writes texts for whoever asks. Clones share one thread.
@@ -58,27 +54,21 @@ struct Shared {
     texts: AtomicUsize,
     most_texts: usize,
     ctx_size: usize,
-    preparer: Preparer,
     /// No more texts are taken.
     closed: AtomicBool,
     /// Stops the computation at once.
     interrupt: Arc<AtomicBool>,
-    /// The thread has panicked.
-    is_broken: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the thread is told.
 enum Job {
     Write {
-        request: Box<Prepared>,
+        request: Box<TextRequest>,
         text: Text,
     },
     /// No more jobs will come.
     Close,
-    /// As a mistake of ours would.
-    #[cfg(test)]
-    Panic,
 }
 
 /// Whoever waits for a text.
@@ -130,44 +120,21 @@ impl Engine {
             texts: AtomicUsize::new(0),
             most_texts: options.batcher.parallel as usize + options.queue,
             ctx_size: batcher.ctx_size(),
-            preparer: batcher.preparer(),
             closed: AtomicBool::new(false),
             interrupt: batcher.interrupt(),
-            is_broken: Arc::default(),
             thread: Mutex::new(None),
         });
-        let is_broken = Arc::clone(&shared.is_broken);
-        let thread = std::thread::spawn(move || {
-            let mut worker = Worker::new(batcher, receiver, metrics);
-            // What a panic said is in the log. The texts are told of it, and what watches
-            // over the server is too: see `Engine::is_broken`.
-            if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
-                is_broken.store(true, Ordering::Release);
-                worker.end_all(|| LlamaError::Compute(Busy::Broken.to_string()));
-            }
-        });
+        let thread = std::thread::spawn(move || Worker::new(batcher, receiver, metrics).run());
         *lock(&shared.thread) = Some(thread);
         Ok(Engine { shared })
-    }
-
-    /// Gets a request ready, on the caller's thread: reading a grammar may take seconds,
-    /// in which the engine goes on with other texts.
-    ///
-    /// # Errors
-    /// As [`Preparer::prepare`].
-    pub fn prepare(&self, request: TextRequest) -> Result<Prepared, Error> {
-        self.shared.preparer.prepare(request)
     }
 
     /// Has texts written, all of them or none.
     ///
     /// # Errors
-    /// [`Busy`]. What else is in the way comes as a [`TextEvent::Failed`].
-    pub fn submit(&self, requests: Vec<Prepared>) -> Result<Vec<TextStream>, Busy> {
+    /// [`Busy`]. What is wrong with a request comes as its [`TextEvent::Failed`].
+    pub fn submit(&self, requests: Vec<TextRequest>) -> Result<Vec<TextStream>, Busy> {
         let shared = &self.shared;
-        if self.is_broken() {
-            return Err(Busy::Broken);
-        }
         if shared.closed.load(Ordering::Acquire) {
             return Err(Busy::Ending);
         }
@@ -211,11 +178,6 @@ impl Engine {
         self.shared.ctx_size
     }
 
-    /// Whether the engine has broken down, by a mistake in it: it takes no more texts.
-    pub fn is_broken(&self) -> bool {
-        self.shared.is_broken.load(Ordering::Acquire)
-    }
-
     /// How many texts were taken and have not ended.
     pub fn texts(&self) -> usize {
         self.shared.texts.load(Ordering::Acquire)
@@ -227,7 +189,7 @@ impl Engine {
         self.close();
         self.shared.interrupt.store(true, Ordering::Relaxed);
         if let Some(thread) = lock(&self.shared.thread).take() {
-            // It catches its panics.
+            // A panic there has been reported by the thread itself.
             let _ = thread.join();
         }
     }
@@ -253,7 +215,7 @@ impl Worker {
         Worker { batcher, jobs, metrics, texts: BTreeMap::new(), closed: false, interrupt }
     }
 
-    fn run(&mut self) {
+    fn run(mut self) {
         loop {
             if self.texts.is_empty() {
                 if self.closed {
@@ -269,7 +231,7 @@ impl Worker {
             }
             self.drop_abandoned();
             if self.interrupt.load(Ordering::Relaxed) {
-                self.end_all(|| LlamaError::Interrupted);
+                self.end_all();
             } else {
                 self.step();
             }
@@ -277,26 +239,21 @@ impl Worker {
     }
 
     /// Ends all texts, those that wait too.
-    fn end_all(&mut self, error: impl Fn() -> LlamaError) {
+    fn end_all(&mut self) {
         for (id, text) in std::mem::take(&mut self.texts) {
             self.batcher.cancel(id);
-            let error = error().into();
+            let error = luge::LlamaError::Interrupted.into();
             self.metrics.ended(Ending::Failed, text.asked.elapsed());
             let _ = text.events.send(TextEvent::Failed(error));
         }
     }
 
     fn take(&mut self, job: Job) {
-        let (request, text) = match job {
-            Job::Write { request, text } => (request, text),
-            Job::Close => {
-                self.closed = true;
-                return;
-            }
-            #[cfg(test)]
-            Job::Panic => panic!("a test of what comes of it"),
+        let Job::Write { request, text } = job else {
+            self.closed = true;
+            return;
         };
-        match self.batcher.submit_prepared(*request) {
+        match self.batcher.submit(*request) {
             Ok(id) => {
                 self.texts.insert(id, text);
             }
@@ -322,17 +279,8 @@ impl Worker {
 
     fn step(&mut self) {
         let Worker { batcher, texts, metrics, .. } = self;
-        let mut said = Vec::new();
-        let result = batcher.step(&mut |id, event| said.push((id, event)));
-        // Counted before anyone hears of it: who asks for the metrics then finds it there.
-        match result {
-            Ok(Some(report)) => metrics.step(&report, batcher.running(), batcher.waiting()),
-            Err(Error::Llama(LlamaError::Interrupted)) => {}
-            Ok(None) => metrics.load(batcher.running(), batcher.waiting()),
-            Err(error) => tracing::error!("{error}"),
-        }
-        for (id, event) in said {
-            let Some(text) = texts.get_mut(&id) else { continue };
+        let result = batcher.step(&mut |id, event| {
+            let Some(text) = texts.get_mut(&id) else { return };
             let ending = match &event {
                 TextEvent::Prompt(report) => {
                     metrics.prompt(report.cached);
@@ -353,53 +301,18 @@ impl Worker {
                 TextEvent::Finished(_) => Some(Ending::Finished),
                 TextEvent::Failed(_) => Some(Ending::Failed),
             };
-            if let Some(ending) = ending {
-                metrics.ended(ending, text.asked.elapsed());
-            }
             // Where no one listens any more, the next round drops the text.
             let _ = text.events.send(event);
-            if ending.is_some() {
+            if let Some(ending) = ending {
+                metrics.ended(ending, text.asked.elapsed());
                 texts.remove(&id);
             }
+        });
+        match result {
+            Ok(Some(report)) => metrics.step(&report, batcher.running(), batcher.waiting()),
+            Err(Error::Llama(luge::LlamaError::Interrupted)) => {}
+            Ok(None) => metrics.load(batcher.running(), batcher.waiting()),
+            Err(error) => tracing::error!("{error}"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use luge::{ModelParams, Pipeline};
-
-    use super::*;
-
-    /// A server whose engine is dead must not look like one that is shutting down, nor be
-    /// taken for a healthy one.
-    #[tokio::test]
-    async fn an_engine_that_breaks_down_says_so() {
-        let model = luge::builtin::load(&ModelParams::default()).unwrap();
-        let mut options = EngineOptions { queue: 1, ..EngineOptions::default() };
-        options.batcher.session.threads = Some(1);
-        let engine = Engine::start(&model, &options, Arc::default()).unwrap();
-        let greedy = "greedy".parse::<Pipeline>().unwrap().bind(&luge::shape_of(&model)).unwrap();
-        let mut request = TextRequest::new(Arc::new(greedy), vec![1]);
-        (request.options.max_tokens, request.options.ignore_eos) = (Some(4000), true);
-        let ready = engine.prepare(request.clone()).unwrap();
-        let mut text = engine.submit(vec![ready]).unwrap().remove(0);
-        assert!(matches!(text.next().await, Some(TextEvent::Prompt(_))));
-        assert!(!engine.is_broken());
-
-        lock(&engine.shared.jobs).send(Job::Panic).unwrap();
-        let end = loop {
-            match text.next().await.expect("it hears of its end") {
-                TextEvent::Failed(error) => break error.to_string(),
-                TextEvent::Finished(_) => panic!("4000 tokens were faster than a panic"),
-                _ => {}
-            }
-        };
-        assert!(end.contains("broken down"), "{end}");
-        let ready = engine.prepare(request).unwrap();
-        assert_eq!(engine.submit(vec![ready]).unwrap_err(), Busy::Broken);
-        assert!(engine.is_broken());
-        engine.stop();
-        assert_eq!(engine.texts(), 0);
     }
 }

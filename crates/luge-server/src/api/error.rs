@@ -140,7 +140,6 @@ impl From<Busy> for ApiError {
                 ApiError { retry_after, ..ApiError::new(status, kind, message) }
             }
             Busy::Ending => ApiError::unavailable(message),
-            Busy::Broken => ApiError::server(message),
         }
     }
 }

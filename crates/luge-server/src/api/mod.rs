@@ -105,9 +105,8 @@ async fn write(
     let timeout = state.served.limits.timeout;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let body = body::bytes(headers, body)?;
-    let engine = state.engine.clone();
-    let ready = work(&state, move |served| prepare(&body, served)?.ready(&engine)).await?;
-    reply::reply(&state.engine, ready, deadline).await
+    let job = work(&state, move |served| prepare(&body, served)).await?;
+    reply::reply(&state.engine, job, deadline).await
 }
 
 /// Does what takes a while on a thread for that: reading a grammar may take seconds.

@@ -9,7 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream, SelectAll};
-use luge::batching::{Prepared, TextEvent, TextRequest};
+use luge::batching::{TextEvent, TextRequest};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::{Busy, Engine, TextStream};
 /// How often a stream that has nothing to say shows that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A request that fits the model.
+/// A request, ready to be written.
 pub struct Job {
     /// One text for each choice.
     pub requests: Vec<TextRequest>,
@@ -28,27 +28,6 @@ pub struct Job {
     pub answer: Answer,
     /// Whether it is sent as it is written.
     pub stream: bool,
-}
-
-/// A request whose texts are ready to be written.
-pub struct Ready {
-    texts: Vec<Prepared>,
-    answer: Answer,
-    stream: bool,
-}
-
-impl Job {
-    /// Gets its texts ready: what is wrong with them shows here, before an answer begins.
-    ///
-    /// # Errors
-    /// Where they cannot be written.
-    pub fn ready(self, engine: &Engine) -> Result<Ready, ApiError> {
-        let Job { requests, answer, stream } = self;
-        let texts = requests.into_iter().map(|request| engine.prepare(request));
-        let texts: Result<Vec<_>, _> = texts.collect();
-        let texts = texts.map_err(|error| ApiError::of(&error, answer.param()))?;
-        Ok(Ready { texts, answer, stream })
-    }
 }
 
 /// What the texts say, each with its number.
@@ -86,19 +65,18 @@ async fn next(
 /// Where there is no room for it, it cannot be written, or its time is up.
 pub async fn reply(
     engine: &Engine,
-    ready: Ready,
+    mut job: Job,
     deadline: Option<Instant>,
 ) -> Result<Response, ApiError> {
-    let Ready { texts, mut answer, stream } = ready;
-    let mut events = events(engine.submit(texts)?);
-    if stream {
-        return Ok(streamed(events, answer, deadline).into_response());
+    let mut events = events(engine.submit(job.requests)?);
+    if job.stream {
+        return Ok(streamed(events, job.answer, deadline).into_response());
     }
-    while !answer.is_finished() {
+    while !job.answer.is_finished() {
         let (index, event) = next(&mut events, deadline).await?;
-        answer.collect(index, event)?;
+        job.answer.collect(index, event)?;
     }
-    Ok(Json(answer.whole()).into_response())
+    Ok(Json(job.answer.whole()).into_response())
 }
 
 struct Streamed {

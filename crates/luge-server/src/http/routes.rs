@@ -123,9 +123,6 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, status("shutting down")).into_response();
     }
     match shared.model.get() {
-        Some(model) if model.engine.is_broken() => {
-            (StatusCode::SERVICE_UNAVAILABLE, status("broken")).into_response()
-        }
         Some(_) => status("ok").into_response(),
         None => later((StatusCode::SERVICE_UNAVAILABLE, status("loading model")).into_response()),
     }

@@ -52,7 +52,6 @@
 //! alike goes on from it. A prompt that begins like one that is being computed waits for
 //! it and then shares its part of the cache.
 
-mod prepare;
 mod request;
 mod slots;
 mod step;
@@ -61,17 +60,17 @@ mod text;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use luge_decoding::{Decoder, Pipeline};
 use luge_llama::{Context, ContextParams, HeadForm, Model};
 
-pub use prepare::{Prepared, Preparer};
 pub use request::{
     PromptReport, TextEnd, TextEvent, TextRequest, TokenLogprob, TokenLogprobs, WrittenToken,
 };
 
 use crate::exits::head_form;
+use crate::grammar::Vocabulary;
 use crate::session::{context_params, shape_of};
 use crate::{Error, ExitCounts, SessionOptions};
 use slots::{Placement, Slot};
@@ -140,7 +139,8 @@ pub struct Batcher {
     piece: usize,
     step_tokens: usize,
     reuse: bool,
-    preparer: Preparer,
+    /// The vocabulary as grammars see it, once there was one.
+    vocabulary: Option<Vocabulary>,
     room: step::Room,
 }
 
@@ -171,7 +171,6 @@ impl Batcher {
         // While the cache is empty: finding out the graph takes room in it. What is in the
         // way shows again where a method needs exits.
         let _ = context.prepare_head(HeadForm { final_norm: false, softcap: true });
-        let preparer = Preparer::new(model, context.n_ctx() as usize);
         let interrupt = Arc::new(AtomicBool::new(false));
         context.set_interrupt(Arc::clone(&interrupt));
         Ok(Batcher {
@@ -184,7 +183,7 @@ impl Batcher {
             piece: (step_tokens - parallel) as usize,
             step_tokens: step_tokens as usize,
             reuse: *reuse,
-            preparer,
+            vocabulary: None,
             room: step::Room::default(),
         })
     }
@@ -218,38 +217,47 @@ impl Batcher {
         Ok(pipeline.bind(&shape_of(self.model()))?)
     }
 
-    /// What gets requests ready on other threads, for [`Batcher::submit_prepared`].
-    pub fn preparer(&self) -> Preparer {
-        self.preparer.clone()
-    }
-
     /// Takes a text to write. It waits until there is room for it.
     ///
     /// # Errors
-    /// Those of [`Preparer::prepare`] and of [`Batcher::submit_prepared`].
+    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`],
+    /// [`Error::Grammar`]; [`luge_llama::Error::TokenOutOfRange`];
+    /// [`luge_llama::Error::NoTaps`] and [`luge_llama::Error::UnknownHead`] where it reads
+    /// exits and the architecture does not let them be read.
     pub fn submit(&mut self, request: TextRequest) -> Result<TextId, Error> {
-        let prepared = self.preparer.prepare(request)?;
-        self.submit_prepared(prepared)
-    }
-
-    /// The same of a text that is ready.
-    ///
-    /// # Errors
-    /// [`Error::OtherModel`]; [`luge_llama::Error::NoTaps`] and
-    /// [`luge_llama::Error::UnknownHead`] where it reads exits and the architecture does not
-    /// let them be read.
-    pub fn submit_prepared(&mut self, prepared: Prepared) -> Result<TextId, Error> {
-        let Prepared { text, reuse, ctx_size } = prepared;
-        let is_ours = ctx_size == self.ctx_size();
-        if !is_ours || *text.decoder.shape() != shape_of(self.context.model()) {
+        let model = self.context.model().clone();
+        if *request.decoder.shape() != shape_of(&model) {
             return Err(Error::OtherModel);
         }
+        let (tokens, context) = (request.prompt.len(), self.ctx_size());
+        if tokens == 0 {
+            return Err(Error::EmptyPrompt);
+        }
+        if tokens > context {
+            return Err(Error::TooLong { what: "the prompt", tokens, context });
+        }
+        let biased = request.options.sampler.logit_bias.iter().map(|(token, _)| token);
+        request.prompt.iter().chain(biased).try_for_each(|&token| model.check_token(token))?;
+        let start = Instant::now();
+        let constraint = match &request.options.grammar {
+            None => None,
+            Some(grammar) => {
+                let vocabulary = match self.vocabulary.take() {
+                    Some(vocabulary) => vocabulary,
+                    None => Vocabulary::new(&model)?,
+                };
+                Some(self.vocabulary.insert(vocabulary).constraint(grammar)?)
+            }
+        };
+        let grammar_setup = constraint.as_ref().map_or(Duration::ZERO, |_| start.elapsed());
+        let reuse = self.reuse && request.reuse;
+        let text = Text::new(&model, context, request, constraint, grammar_setup)?;
         if !text.plan().layers.is_empty() {
             self.context.prepare_head(head_form(text.plan()))?;
         }
         let id = TextId(self.next);
         self.next += 1;
-        self.waiting.push_back(Waiting { id, text, reuse: self.reuse && reuse });
+        self.waiting.push_back(Waiting { id, text, reuse });
         Ok(id)
     }
 
