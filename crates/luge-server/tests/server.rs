@@ -435,7 +435,7 @@ fn the_key_is_for_every_route_but_health() {
     let page = server.ask("GET /", &["Accept: text/html"], "");
     assert!(page.header("www-authenticate").unwrap().starts_with("Basic "));
     let page = server.ask("GET /", &["Accept: text/html", "Authorization: Basic bWU6Zmlyc3Q="], "");
-    assert_eq!((page.status, page.body.as_str()), (200, "<p>a page"));
+    assert!(page.status == 200 && page.body.starts_with("<!doctype html>"));
 }
 
 #[test]
@@ -600,7 +600,8 @@ fn a_server_whose_engine_has_broken_down_ends() {
     assert_eq!((asked.status, asked.body.as_str()), (200, "nothing came of it"));
     let mut rest = String::new();
     text.read_to_string(&mut rest).unwrap();
-    assert!(rest.ends_with("token\n\r\n0\r\n\r\n"), "nothing was cut in two");
+    // The end of the chunked body: nothing was cut in two.
+    assert!(rest.ends_with("\r\n0\r\n\r\n"), "{}", &rest[rest.len().saturating_sub(40)..]);
     // Where the server has ended by now, that is as good.
     if health.write_all(format!("{host}\r\n\r\n").as_bytes()).is_ok() {
         let mut answer = String::new();

@@ -1,10 +1,12 @@
 //! `/tokenize` and `/detokenize`, as llama.cpp's server has them.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use luge::Model;
 use serde_json::{Value, json};
 
@@ -37,22 +39,27 @@ impl Tokenize {
         })
     }
 
-    fn tokens(&self, model: &Model) -> Result<Value, ApiError> {
+    /// The answer, written out at once: as a [`Value`], that to a large text took gigabytes.
+    fn tokens(&self, model: &Model) -> Result<String, ApiError> {
         let tokens = model
             .tokenize(&self.content, self.add_special, self.parse_special)
             .map_err(|error| ApiError::invalid("content", error.to_string()))?;
-        if !self.with_pieces {
-            return Ok(json!({"tokens": tokens}));
-        }
         // A piece that is no whole text comes as its bytes.
-        let piece = |&id: &u32| {
-            let piece = match String::from_utf8(model.label(id).unwrap_or_default()) {
-                Ok(text) => json!(text),
-                Err(error) => json!(error.as_bytes()),
-            };
-            json!({"id": id, "piece": piece})
+        let piece = |id: u32| match String::from_utf8(model.label(id).unwrap_or_default()) {
+            Ok(text) => json!(text),
+            Err(error) => json!(error.as_bytes()),
         };
-        Ok(json!({"tokens": tokens.iter().map(piece).collect::<Vec<_>>()}))
+        let mut answer = r#"{"tokens":["#.to_owned();
+        for (index, &id) in tokens.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            // Writing to a String cannot fail.
+            let _ = match self.with_pieces {
+                true => write!(answer, r#"{comma}{{"id":{id},"piece":{}}}"#, piece(id)),
+                false => write!(answer, "{comma}{id}"),
+            };
+        }
+        answer.push_str("]}");
+        Ok(answer)
     }
 }
 
@@ -80,7 +87,7 @@ pub async fn tokenize(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let body = body::bytes(&headers, body)?;
     let tokens = move |served: &crate::Served| {
         let mut fields = body::object(&body)?;
@@ -88,7 +95,8 @@ pub async fn tokenize(
         fields.finish()?;
         request.tokens(&served.model)
     };
-    work(&state, tokens).await.map(Json)
+    let answer = work(&state, tokens).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
 pub async fn detokenize(
