@@ -31,7 +31,7 @@ use luge::{
     Session, SessionOptions,
 };
 use luge_server::{
-    AppState, Engine, EngineOptions, Limits, Metrics, Served, Server, ServerOptions,
+    AppState, Engine, EngineOptions, Limits, Metrics, Served, Server, ServerError, ServerOptions,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -218,7 +218,7 @@ struct Running {
     address: SocketAddr,
     metrics: Arc<Metrics>,
     end: tokio::sync::oneshot::Sender<()>,
-    serving: tokio::task::JoinHandle<()>,
+    serving: tokio::task::JoinHandle<Result<(), ServerError>>,
     runtime: Runtime,
 }
 
@@ -244,7 +244,8 @@ impl Running {
 
     fn end(self) {
         self.end.send(()).expect("it is at work");
-        self.runtime.block_on(self.serving).expect("it ends");
+        let ended = self.runtime.block_on(self.serving).expect("it ends");
+        ended.expect("nothing broke down");
     }
 
     /// So many clients at once.

@@ -35,6 +35,14 @@ pub async fn with<F: Future>(account: Arc<Account>, handling: F) -> F::Output {
     CURRENT.scope(account, handling).await
 }
 
+/// The same on a thread that is no task's, where there is an account.
+pub fn within<T>(account: Option<Arc<Account>>, work: impl FnOnce() -> T) -> T {
+    match account {
+        Some(account) => CURRENT.sync_scope(account, work),
+        None => work(),
+    }
+}
+
 impl Account {
     /// The request is one for this route, as in `/v1/models/{id}`.
     pub fn routed(&self, route: &str) {

@@ -5,15 +5,19 @@
 //! away: the text is written no further.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use luge::batching::{Batcher, BatcherOptions, TextEvent, TextId, TextRequest};
+use luge::batching::{
+    Batcher, BatcherOptions, Grammars, ReadRequest, TextEvent, TextId, TextRequest,
+};
 use luge::{Error, Model};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use crate::Metrics;
 use crate::account::{self, Account};
@@ -40,6 +44,20 @@ pub enum Busy {
     /// The server is about to end.
     #[error("the server is shutting down: try another one, or again later")]
     Ending,
+    /// The engine made a mistake, and will write no more.
+    #[error("the server has broken down and will end, and its log says why: try again later")]
+    Broken,
+}
+
+/// Why a request's texts are not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// There is no room for them.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// Its grammar cannot be used.
+    #[error(transparent)]
+    Wrong(#[from] Error),
 }
 
 /// Writes texts for whoever asks. Clones share one thread.
@@ -54,8 +72,12 @@ struct Shared {
     texts: AtomicUsize,
     most_texts: usize,
     ctx_size: usize,
+    grammars: Grammars,
+    metrics: Arc<Metrics>,
     /// No more texts are taken.
     closed: AtomicBool,
+    /// The thread has died of a mistake.
+    broken: Arc<watch::Sender<bool>>,
     /// Stops the computation at once.
     interrupt: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -64,7 +86,7 @@ struct Shared {
 /// What the thread is told.
 enum Job {
     Write {
-        request: Box<TextRequest>,
+        request: Box<ReadRequest>,
         text: Text,
     },
     /// No more jobs will come.
@@ -79,6 +101,17 @@ struct Text {
     /// What the request comes to, where someone keeps account.
     account: Option<Arc<Account>>,
     _place: Place,
+}
+
+impl Text {
+    /// Ends it, with an error as its last event if there is one.
+    fn fail(self, error: Option<Error>, metrics: &Metrics) {
+        metrics.ended(Ending::Failed, self.asked.elapsed());
+        if let Some(error) = error {
+            // Perhaps there is no one any more.
+            let _ = self.events.send(TextEvent::Failed(error));
+        }
+    }
 }
 
 /// One of the texts that the engine has room for; given back when dropped.
@@ -120,40 +153,59 @@ impl Engine {
             texts: AtomicUsize::new(0),
             most_texts: options.batcher.parallel as usize + options.queue,
             ctx_size: batcher.ctx_size(),
+            grammars: batcher.grammars(),
+            metrics: Arc::clone(&metrics),
             closed: AtomicBool::new(false),
+            broken: Arc::default(),
             interrupt: batcher.interrupt(),
             thread: Mutex::new(None),
         });
-        let thread = std::thread::spawn(move || Worker::new(batcher, receiver, metrics).run());
+        // Of the engine no more: it is to end when the last clone is gone.
+        let broken = Arc::clone(&shared.broken);
+        let thread = std::thread::spawn(move || {
+            let mut worker = Worker::new(batcher, receiver, metrics);
+            // A mistake must not leave a server behind that takes requests and answers none.
+            if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+                broken.send_replace(true);
+                // Without a last event: nothing is wrong with them.
+                worker.rest().into_iter().for_each(|text| text.fail(None, &worker.metrics));
+            }
+        });
         *lock(&shared.thread) = Some(thread);
         Ok(Engine { shared })
     }
 
-    /// Has texts written, all of them or none.
+    /// Has texts written, all of them or none. Their grammars are read on this thread, which
+    /// may take seconds.
     ///
     /// # Errors
-    /// [`Busy`]. What is wrong with a request comes as its [`TextEvent::Failed`].
-    pub fn submit(&self, requests: Vec<TextRequest>) -> Result<Vec<TextStream>, Busy> {
+    /// [`Refused`]. What else is wrong with a text comes as its [`TextEvent::Failed`].
+    pub fn submit(&self, requests: Vec<TextRequest>) -> Result<Vec<TextStream>, Refused> {
         let shared = &self.shared;
+        if self.is_broken() {
+            return Err(Busy::Broken.into());
+        }
         if shared.closed.load(Ordering::Acquire) {
-            return Err(Busy::Ending);
+            return Err(Busy::Ending.into());
         }
         let count = requests.len();
         let taken = shared.texts.fetch_update(Ordering::AcqRel, Ordering::Acquire, |texts| {
             (texts + count <= shared.most_texts).then_some(texts + count)
         });
         if taken.is_err() {
-            return Err(Busy::Full { retry_after: Duration::from_secs(1) });
+            return Err(Busy::Full { retry_after: Duration::from_secs(1) }.into());
         }
         let places: Vec<Place> = (0..count).map(|_| Place(Arc::clone(shared))).collect();
         let account = account::current();
-        let jobs = lock(&shared.jobs);
+        if let Some(account) = &account {
+            requests.iter().for_each(|request| account.asked(request));
+        }
+        // With places taken: no more grammars are read at a time than texts are written.
+        let read = requests.into_iter().map(|request| shared.grammars.read(request));
+        let read = read.collect::<Result<Vec<_>, _>>()?;
         let mut streams = Vec::with_capacity(count);
-        for (request, place) in requests.into_iter().zip(places) {
+        for (request, place) in read.into_iter().zip(places) {
             let (events, receiver) = unbounded_channel();
-            if let Some(account) = &account {
-                account.asked(&request);
-            }
             let text = Text {
                 events,
                 asked: Instant::now(),
@@ -161,7 +213,12 @@ impl Engine {
                 account: account.clone(),
                 _place: place,
             };
-            jobs.send(Job::Write { request: Box::new(request), text }).map_err(|_| Busy::Ending)?;
+            shared.metrics.taken();
+            let job = Job::Write { request: Box::new(request), text };
+            if let Err(SendError(Job::Write { text, .. })) = lock(&shared.jobs).send(job) {
+                text.fail(None, &shared.metrics);
+                return Err(self.ended().into());
+            }
             streams.push(TextStream { events: receiver });
         }
         Ok(streams)
@@ -171,6 +228,22 @@ impl Engine {
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         let _ = lock(&self.shared.jobs).send(Job::Close);
+    }
+
+    /// Whether the thread has died of a mistake, and no text is written any more.
+    pub fn is_broken(&self) -> bool {
+        *self.shared.broken.borrow()
+    }
+
+    /// Returns once [`Engine::is_broken`].
+    pub async fn broken(&self) {
+        // It is closed only with the engine, which is here.
+        let _ = self.shared.broken.subscribe().wait_for(|&broken| broken).await;
+    }
+
+    /// Why texts end without a last event, and no more are taken.
+    pub fn ended(&self) -> Busy {
+        if self.is_broken() { Busy::Broken } else { Busy::Ending }
     }
 
     /// Room for one text, prompt included, in tokens.
@@ -215,15 +288,15 @@ impl Worker {
         Worker { batcher, jobs, metrics, texts: BTreeMap::new(), closed: false, interrupt }
     }
 
-    fn run(mut self) {
+    fn run(&mut self) {
         loop {
             if self.texts.is_empty() {
                 if self.closed {
-                    return;
+                    break;
                 }
                 match self.jobs.recv() {
                     Ok(job) => self.take(job),
-                    Err(_) => return,
+                    Err(_) => break,
                 }
             }
             while let Ok(job) = self.jobs.try_recv() {
@@ -236,16 +309,31 @@ impl Worker {
                 self.step();
             }
         }
+        // Some may have come while the engine was being closed.
+        self.end_all();
     }
 
     /// Ends all texts, those that wait too.
     fn end_all(&mut self) {
-        for (id, text) in std::mem::take(&mut self.texts) {
+        for &id in self.texts.keys() {
             self.batcher.cancel(id);
-            let error = luge::LlamaError::Interrupted.into();
-            self.metrics.ended(Ending::Failed, text.asked.elapsed());
-            let _ = text.events.send(TextEvent::Failed(error));
         }
+        for text in self.rest() {
+            text.fail(Some(luge::LlamaError::Interrupted.into()), &self.metrics);
+        }
+    }
+
+    /// All texts, those that have not been looked at too.
+    fn rest(&mut self) -> Vec<Text> {
+        let mut texts: Vec<_> = std::mem::take(&mut self.texts).into_values().collect();
+        while let Ok(job) = self.jobs.try_recv() {
+            match job {
+                Job::Write { text, .. } => texts.push(text),
+                Job::Close => self.closed = true,
+            }
+        }
+        self.metrics.load(0, 0);
+        texts
     }
 
     fn take(&mut self, job: Job) {
@@ -253,14 +341,11 @@ impl Worker {
             self.closed = true;
             return;
         };
-        match self.batcher.submit(*request) {
+        match self.batcher.submit_read(*request) {
             Ok(id) => {
                 self.texts.insert(id, text);
             }
-            Err(error) => {
-                self.metrics.ended(Ending::Failed, text.asked.elapsed());
-                let _ = text.events.send(TextEvent::Failed(error));
-            }
+            Err(error) => text.fail(Some(error), &self.metrics),
         }
     }
 

@@ -18,7 +18,7 @@ pub mod served;
 mod state;
 
 pub use account::Tokens;
-pub use engine::{Busy, Engine, EngineOptions, TextStream};
+pub use engine::{Busy, Engine, EngineOptions, Refused, TextStream};
 pub use http::{Access, AccessLog, Door, Server, ServerError, ServerOptions};
 pub use metrics::Metrics;
 pub use served::{Limits, Served};

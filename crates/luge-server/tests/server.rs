@@ -15,12 +15,13 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use luge::batching::{BatcherOptions, TextEvent, TextRequest};
 use luge::{
-    ChatTemplate, GenerateOptions, Model, ModelParams, ModelShape, Params, Pipeline,
-    SamplerOptions, SessionOptions,
+    ChatTemplate, DecodingError, ExitForm, GenerateOptions, Method, Model, ModelParams, ModelShape,
+    Params, Pipeline, SamplerOptions, SessionOptions, Stage,
 };
+use luge_decoding::Position;
 use luge_server::{
-    Access, AppState, Door, Engine, EngineOptions, Limits, Metrics, Served, Server, ServerError,
-    ServerOptions, TextStream,
+    Access, AppState, Busy, Door, Engine, EngineOptions, Limits, Metrics, Refused, Served, Server,
+    ServerError, ServerOptions, TextStream,
 };
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -33,7 +34,7 @@ struct Running {
     metrics: Arc<Metrics>,
     log: Arc<Mutex<Vec<Access>>>,
     end: Option<oneshot::Sender<()>>,
-    serving: Option<tokio::task::JoinHandle<()>>,
+    serving: Option<tokio::task::JoinHandle<Result<(), ServerError>>>,
     runtime: Option<Runtime>,
 }
 
@@ -154,10 +155,15 @@ impl Running {
         self.end.take().unwrap().send(()).unwrap();
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has ended well.
     fn wait(&mut self) {
+        self.outcome().unwrap();
+    }
+
+    /// Waits until it has ended.
+    fn outcome(&mut self) -> Result<(), ServerError> {
         let serving = self.serving.take().unwrap();
-        self.runtime.as_ref().unwrap().block_on(serving).unwrap();
+        self.runtime.as_ref().unwrap().block_on(serving).unwrap()
     }
 
     /// Waits until no connection is taken any more.
@@ -228,6 +234,7 @@ fn routes() -> Router<Arc<AppState>> {
         .route("/panic", get(panics))
         .route("/endless", get(std::future::pending::<&'static str>))
         .route("/text", post(text))
+        .route("/mistake", post(mistake))
 }
 
 async fn panics() -> &'static str {
@@ -251,6 +258,50 @@ async fn text(State(state): State<Arc<AppState>>, body: String) -> Body {
     };
     let mut texts = state.engine.submit(vec![request]).unwrap();
     Body::new(http_body_util::StreamBody::new(Lines(texts.remove(0))))
+}
+
+/// A method that breaks the engine.
+#[derive(Debug)]
+struct Mistake;
+
+impl Method for Mistake {
+    fn bind(&self, _: &ModelShape) -> Result<Box<dyn Stage>, DecodingError> {
+        Ok(Box::new(Mistake))
+    }
+
+    fn exit_form(&self) -> Option<ExitForm> {
+        None
+    }
+}
+
+impl Stage for Mistake {
+    fn name(&self) -> &'static str {
+        "mistake"
+    }
+
+    fn params(&self) -> Vec<(&'static str, luge::Value)> {
+        Vec::new()
+    }
+
+    fn layers(&self) -> &[usize] {
+        &[]
+    }
+
+    fn apply(&self, _: &mut Position<'_>, _: &mut [f32]) -> Result<(), DecodingError> {
+        panic!("a test of what comes of it")
+    }
+}
+
+/// Has a text written by a method that breaks the engine.
+async fn mistake(State(state): State<Arc<AppState>>) -> &'static str {
+    let decoder = Pipeline::single(Mistake).bind(&state.served.shape()).unwrap();
+    let request = TextRequest::new(Arc::new(decoder), vec![1, 5, 17]);
+    let mut texts = state.engine.submit(vec![request]).unwrap();
+    while texts[0].next().await.is_some() {}
+    let request = TextRequest::new(Arc::clone(&state.served.method), vec![1, 5, 17]);
+    let refused = state.engine.submit(vec![request]).err();
+    assert!(matches!(refused, Some(Refused::Busy(Busy::Broken))), "{refused:?}");
+    "nothing came of it"
 }
 
 struct Lines(TextStream);
@@ -538,6 +589,34 @@ fn a_text_without_end_is_ended_when_the_grace_time_is_over() {
     // The last event, and the end of the chunked body: nothing was cut in two.
     assert!(rest.ends_with("end\n\r\n0\r\n\r\n"), "{}", &rest[rest.len().saturating_sub(40)..]);
     server.wait();
+}
+
+/// Otherwise it would be there for ever, and answer nothing.
+#[test]
+fn a_server_whose_engine_has_broken_down_ends() {
+    let mut server = ready(ServerOptions { grace: Duration::from_secs(3600), ..local() });
+    let host = format!("Host: {}", server.address);
+    let mut text = server.begin(&request("POST /text", &[&host], "90000"));
+    text.read_exact(&mut [0; 1]).unwrap();
+    // It is taken before the end, and asks what there is to say then.
+    let mut health = server.begin("GET /health HTTP/1.1\r\n");
+    let asked = server.ask("POST /mistake", &[], "x");
+    assert_eq!((asked.status, asked.body.as_str()), (200, "nothing came of it"));
+    let mut rest = String::new();
+    text.read_to_string(&mut rest).unwrap();
+    // The end of the chunked body: nothing was cut in two.
+    assert!(rest.ends_with("\r\n0\r\n\r\n"), "{}", &rest[rest.len().saturating_sub(40)..]);
+    // Where the server has ended by now, that is as good.
+    if health.write_all(format!("{host}\r\n\r\n").as_bytes()).is_ok() {
+        let mut answer = String::new();
+        let _ = health.read_to_string(&mut answer);
+        assert!(answer.is_empty() || answer.contains(r#"503 "#) && answer.contains("broken"));
+    }
+    assert!(matches!(server.outcome(), Err(ServerError::Broken)));
+    server.wait_for_the_end_of_connections();
+    let samples = server.metrics.text();
+    assert!(samples.contains("luge_texts_total{ending=\"failed\"} 2\n"), "{samples}");
+    assert!(samples.contains("luge_texts_taken_total 2\n"), "{samples}");
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub fn run(mut job: ServeJob) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Run(format!("cannot start threads: {error}")))?;
+    // Until there is something to bring to an end.
+    interrupt::calls(|| std::process::exit(0));
     let format = job.log;
     if !output::is_quiet() {
         job.server.log = Some(Arc::new(move |access| log(format, access)));
@@ -57,7 +59,7 @@ pub fn run(mut job: ServeJob) -> Result<ExitCode, Failure> {
 
     let result = runtime.block_on(serving);
     runtime.shutdown_timeout(LAST);
-    result.map_err(|error| Failure::Run(format!("the server has broken down: {error}")))?;
+    result.map_err(|error| Failure::Run(format!("the server has broken down: {error}")))??;
     Ok(ExitCode::SUCCESS)
 }
 

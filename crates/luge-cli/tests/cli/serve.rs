@@ -1,5 +1,10 @@
 //! `luge serve`: from its flags to its end by a signal.
 
+mod client;
+#[cfg(feature = "atlas")]
+mod load;
+mod signals;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -139,7 +139,7 @@ impl From<Busy> for ApiError {
                 let retry_after = Some(retry_after);
                 ApiError { retry_after, ..ApiError::new(status, kind, message) }
             }
-            Busy::Ending => ApiError::unavailable(message),
+            Busy::Ending | Busy::Broken => ApiError::unavailable(message),
         }
     }
 }

@@ -46,8 +46,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::time::Instant;
 
-use crate::Served;
 use crate::state::AppState;
+use crate::{Served, account};
 use answer::Names;
 use chat::ChatRequest;
 use completions::CompletionRequest;
@@ -106,8 +106,9 @@ async fn write(
     let timeout = state.served.limits.timeout;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let body = body::bytes(headers, body)?;
-    let job = work(&state, move |served| prepare(&body, served)).await?;
-    reply::reply(&state.engine, job, deadline).await
+    let engine = state.engine.clone();
+    let begin = move |served: &Served| prepare(&body, served)?.begin(&engine);
+    reply::reply(work(&state, begin).await?, deadline).await
 }
 
 /// Does what takes a while on a thread for that: reading a grammar may take seconds.
@@ -116,7 +117,9 @@ async fn work<T: Send + 'static>(
     work: impl FnOnce(&Served) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let state = Arc::clone(state);
-    let done = tokio::task::spawn_blocking(move || work(&state.served)).await;
+    let account = account::current();
+    let work = move || account::within(account, || work(&state.served));
+    let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|_| {
         Err(ApiError::server("the request could not be read: the server's log says why"))
     })

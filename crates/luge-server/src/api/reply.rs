@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::write::Answer;
-use crate::{Busy, Engine, TextStream};
+use crate::engine::Refused;
+use crate::{Engine, TextStream};
 
 /// How often a stream that has nothing to say shows that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -28,6 +29,29 @@ pub struct Job {
     pub answer: Answer,
     /// Whether it is sent as it is written.
     pub stream: bool,
+}
+
+/// A request that is being written.
+pub struct Begun {
+    engine: Engine,
+    texts: Vec<TextStream>,
+    answer: Answer,
+    stream: bool,
+}
+
+impl Job {
+    /// Has it written. Reading its grammars may take seconds, on this thread.
+    ///
+    /// # Errors
+    /// Where there is no room for it, or a grammar cannot be used.
+    pub fn begin(self, engine: &Engine) -> Result<Begun, ApiError> {
+        let Job { requests, answer, stream } = self;
+        let texts = engine.submit(requests).map_err(|refused| match refused {
+            Refused::Busy(busy) => busy.into(),
+            Refused::Wrong(error) => ApiError::of(&error, answer.param()),
+        })?;
+        Ok(Begun { engine: engine.clone(), texts, answer, stream })
+    }
 }
 
 /// What the texts say, each with its number.
@@ -48,6 +72,7 @@ fn events(texts: Vec<TextStream>) -> Events {
 async fn next(
     events: &mut Events,
     deadline: Option<Instant>,
+    engine: &Engine,
 ) -> Result<(usize, TextEvent), ApiError> {
     let event = match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, events.next())
@@ -55,31 +80,29 @@ async fn next(
             .map_err(|_| ApiError::timeout())?,
         None => events.next().await,
     };
-    event.ok_or_else(|| ApiError::from(Busy::Ending))
+    event.ok_or_else(|| ApiError::from(engine.ended()))
 }
 
-/// Has a request written, and answers it. Whoever goes away meanwhile drops the texts, and
-/// with them the work.
+/// Answers a request that is being written. Whoever goes away meanwhile drops the texts,
+/// and with them the work.
 ///
 /// # Errors
-/// Where there is no room for it, it cannot be written, or its time is up.
-pub async fn reply(
-    engine: &Engine,
-    mut job: Job,
-    deadline: Option<Instant>,
-) -> Result<Response, ApiError> {
-    let mut events = events(engine.submit(job.requests)?);
-    if job.stream {
-        return Ok(streamed(events, job.answer, deadline).into_response());
+/// Where it cannot be written, or its time is up.
+pub async fn reply(begun: Begun, deadline: Option<Instant>) -> Result<Response, ApiError> {
+    let Begun { engine, texts, mut answer, stream } = begun;
+    let mut events = events(texts);
+    if stream {
+        return Ok(streamed(events, answer, deadline, engine).into_response());
     }
-    while !job.answer.is_finished() {
-        let (index, event) = next(&mut events, deadline).await?;
-        job.answer.collect(index, event)?;
+    while !answer.is_finished() {
+        let (index, event) = next(&mut events, deadline, &engine).await?;
+        answer.collect(index, event)?;
     }
-    Ok(Json(job.answer.whole()).into_response())
+    Ok(Json(answer.whole()).into_response())
 }
 
 struct Streamed {
+    engine: Engine,
     events: Events,
     answer: Answer,
     deadline: Option<Instant>,
@@ -87,9 +110,14 @@ struct Streamed {
     is_over: bool,
 }
 
-fn streamed(events: Events, mut answer: Answer, deadline: Option<Instant>) -> impl IntoResponse {
+fn streamed(
+    events: Events,
+    mut answer: Answer,
+    deadline: Option<Instant>,
+    engine: Engine,
+) -> impl IntoResponse {
     let waiting = answer.begin().iter().map(Value::to_string).collect();
-    let state = Streamed { events, answer, deadline, waiting, is_over: false };
+    let state = Streamed { engine, events, answer, deadline, waiting, is_over: false };
     let lines = stream::unfold(state, |mut state| async {
         let line = state.line().await?;
         Some((Ok::<_, Infallible>(Event::default().data(line)), state))
@@ -109,7 +137,7 @@ impl Streamed {
             if self.is_over {
                 return None;
             }
-            let chunks = match next(&mut self.events, self.deadline).await {
+            let chunks = match next(&mut self.events, self.deadline, &self.engine).await {
                 Ok((index, event)) => self.answer.stream(index, event),
                 Err(error) => Err(error),
             };

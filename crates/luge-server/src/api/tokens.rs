@@ -4,11 +4,13 @@
 //! What scores texts through the API, such as the LM Evaluation Harness, finds all there that
 //! it needs, and no copy of the model's tokenizer has to be loaded beside it.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use luge::Model;
 use serde_json::{Value, json};
 
@@ -55,38 +57,40 @@ impl Tokenize {
         })
     }
 
-    /// The answer.
+    /// The answer, written out at once: as a [`Value`], that to a large text took gigabytes.
     ///
     /// # Errors
     /// 404 for another model, 400 for what it has no tokens for.
-    pub fn answer(&self, served: &Served) -> Result<Value, ApiError> {
+    pub fn answer(&self, served: &Served) -> Result<String, ApiError> {
         decoding::suffix(served, self.model.as_deref())?;
         let model = &served.model;
         let tokens = model.tokenize(&self.content, self.add_special, self.parse_special);
         let param = if self.is_prompt { "prompt" } else { "content" };
         let tokens = tokens.map_err(|error| ApiError::invalid(param, error.to_string()))?;
-        let count = tokens.len();
-        let mut answer = json!({"tokens": self.pieces(model, tokens)});
-        if self.is_prompt {
-            answer["count"] = json!(count);
-            answer["max_model_len"] = json!(served.limits.ctx_size);
+        let mut answer = r#"{"tokens":["#.to_owned();
+        for (index, &id) in tokens.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            // Writing to a String cannot fail.
+            let _ = match self.with_pieces {
+                true => write!(answer, r#"{comma}{{"id":{id},"piece":{}}}"#, piece(model, id)),
+                false => write!(answer, "{comma}{id}"),
+            };
         }
+        answer.push(']');
+        if self.is_prompt {
+            let (count, room) = (tokens.len(), served.limits.ctx_size);
+            let _ = write!(answer, r#","count":{count},"max_model_len":{room}"#);
+        }
+        answer.push('}');
         Ok(answer)
     }
+}
 
-    fn pieces(&self, model: &Model, tokens: Vec<u32>) -> Value {
-        if !self.with_pieces {
-            return json!(tokens);
-        }
-        // A piece that is no whole text comes as its bytes.
-        let piece = |&id: &u32| {
-            let piece = match String::from_utf8(model.label(id).unwrap_or_default()) {
-                Ok(text) => json!(text),
-                Err(error) => json!(error.as_bytes()),
-            };
-            json!({"id": id, "piece": piece})
-        };
-        tokens.iter().map(piece).collect()
+/// A token's text, or its bytes where it is no whole text.
+fn piece(model: &Model, id: u32) -> Value {
+    match String::from_utf8(model.label(id).unwrap_or_default()) {
+        Ok(text) => json!(text),
+        Err(error) => json!(error.as_bytes()),
     }
 }
 
@@ -156,7 +160,7 @@ pub async fn tokenize(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let body = body::bytes(&headers, body)?;
     let answer = move |served: &Served| {
         let mut fields = body::object(&body)?;
@@ -164,7 +168,8 @@ pub async fn tokenize(
         fields.finish()?;
         request.answer(served)
     };
-    work(&state, answer).await.map(Json)
+    let answer = work(&state, answer).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
 pub async fn detokenize(

@@ -136,7 +136,7 @@ impl Answer {
     }
 
     /// The field that prompts come from.
-    fn param(&self) -> &'static str {
+    pub fn param(&self) -> &'static str {
         match self.head.shape {
             Shape::Chat => "messages",
             Shape::Completion => "prompt",

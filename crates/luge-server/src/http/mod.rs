@@ -22,9 +22,11 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::{AppState, Engine, Metrics};
 use connections::Connections;
@@ -45,6 +47,8 @@ struct Shared {
     guard: Guard,
     metrics: Arc<Metrics>,
     model: OnceLock<Loaded>,
+    /// Tells the server that there is a model.
+    opened: Notify,
     /// The server is about to end.
     is_ending: AtomicBool,
 }
@@ -68,6 +72,19 @@ impl Door {
         let engine = state.engine.clone();
         let loaded = Loaded { routes: routes::of_model(routes, Arc::new(state)), engine };
         let _ = self.shared.model.set(loaded);
+        self.shared.opened.notify_one();
+    }
+}
+
+impl Shared {
+    /// Returns once the engine has broken down.
+    async fn broken(&self) {
+        loop {
+            if let Some(model) = self.model.get() {
+                return model.engine.broken().await;
+            }
+            self.opened.notified().await;
+        }
     }
 }
 
@@ -86,9 +103,9 @@ impl Server {
             return Err(ServerError::Public { address });
         }
         let guard = Guard::new(&options, address.ip(), keys, origins);
-        let model = OnceLock::new();
+        let (model, opened) = (OnceLock::new(), Notify::new());
         let is_ending = AtomicBool::new(false);
-        let shared = Arc::new(Shared { options, guard, metrics, model, is_ending });
+        let shared = Arc::new(Shared { options, guard, metrics, model, opened, is_ending });
         Ok(Server { listener, address, shared })
     }
 
@@ -106,13 +123,17 @@ impl Server {
     /// the requests that are there have the grace time to come to their ends; texts that
     /// are still being written then end with an error. Returns when all is over, at the
     /// latest a few seconds after the grace time.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// [`ServerError::Broken`], as soon as the engine has broken down.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Server { listener, shared, .. } = self;
         let connections = Connections::new(Arc::clone(&shared));
         let mut shutdown = pin!(shutdown);
         tokio::select! {
             biased;
             () = &mut shutdown => {}
+            () = shared.broken() => {}
             () = connections.accept(&listener) => {}
         }
         drop(listener);
@@ -121,6 +142,9 @@ impl Server {
         if let Some(engine) = &engine {
             engine.close();
         }
-        connections.end(shared.options.grace, engine).await;
+        let is_broken = || engine.as_ref().is_some_and(Engine::is_broken);
+        let grace = if is_broken() { Duration::ZERO } else { shared.options.grace };
+        connections.end(grace, engine.clone()).await;
+        if is_broken() { Err(ServerError::Broken) } else { Ok(()) }
     }
 }

@@ -96,6 +96,9 @@ pub enum ServerError {
         /// Where it would listen.
         address: SocketAddr,
     },
+    /// The engine made a mistake, and writes no more.
+    #[error("the server has broken down over a mistake of its own, told of above: start it again")]
+    Broken,
     /// A key that no request could have.
     #[error(
         "key number {number} cannot be sent with a request: it takes letters, digits and signs of \

@@ -119,6 +119,9 @@ fn cors(origins: &Origins) -> Option<CorsLayer> {
 
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let status = |status: &str| Json(serde_json::json!({ "status": status }));
+    if shared.model.get().is_some_and(|model| model.engine.is_broken()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, status("broken")).into_response();
+    }
     if shared.is_ending.load(Ordering::Acquire) {
         return (StatusCode::SERVICE_UNAVAILABLE, status("shutting down")).into_response();
     }

@@ -40,6 +40,7 @@ pub struct Metrics {
     batch_texts: Histogram,
     first_token: Histogram,
     text_seconds: Histogram,
+    taken: Counter,
     texts: Family<EndingLabel, Counter>,
     requests: Family<RequestLabel, Counter>,
     connections: Gauge,
@@ -90,6 +91,7 @@ impl Default for Metrics {
             ours.register(name, help, counter.clone());
             counter
         };
+        let taken = counter("texts_taken", "Texts that were taken to be written");
         let prompt_tokens = counter("prompt_tokens", "Tokens of prompts that were computed");
         let cached_tokens =
             counter("prompt_tokens_cached", "Tokens of prompts that the cache had already");
@@ -154,6 +156,7 @@ impl Default for Metrics {
             batch_texts,
             first_token,
             text_seconds,
+            taken,
             texts,
             requests,
             connections,
@@ -206,6 +209,11 @@ impl Metrics {
     /// The first token of a text, so long after it was asked for.
     pub fn first_token(&self, after: Duration) {
         self.first_token.observe(after.as_secs_f64());
+    }
+
+    /// A text was taken to be written: one that will come to an end.
+    pub fn taken(&self) {
+        self.taken.inc();
     }
 
     /// The end of a text, so long after it was asked for.
@@ -286,6 +294,7 @@ mod tests {
         metrics.step(&report, 1, 0);
         metrics.prompt(11);
         metrics.first_token(Duration::from_millis(20));
+        metrics.taken();
         metrics.ended(Ending::Finished, Duration::from_secs(1));
         metrics.ended(Ending::Cancelled, Duration::from_secs(2));
         metrics.request(Some("/v1/models"), 200);
@@ -313,6 +322,7 @@ mod tests {
             ("luge_time_to_first_token_seconds_bucket{le=\"0.02\"}", 1.0),
             ("luge_time_to_first_token_seconds_bucket{le=\"0.01\"}", 0.0),
             ("luge_text_seconds_sum", 3.0),
+            ("luge_texts_taken_total", 1.0),
             ("luge_texts_total{ending=\"finished\"}", 1.0),
             ("luge_texts_total{ending=\"cancelled\"}", 1.0),
             ("luge_texts_total{ending=\"failed\"}", 0.0),

@@ -52,6 +52,7 @@
 //! alike goes on from it. A prompt that begins like one that is being computed waits for
 //! it and then shares its part of the cache.
 
+mod grammars;
 mod request;
 mod slots;
 mod step;
@@ -60,17 +61,17 @@ mod text;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_decoding::{Decoder, Pipeline};
 use luge_llama::{Context, ContextParams, HeadForm, Model};
 
+pub use grammars::{Grammars, ReadRequest};
 pub use request::{
     PromptReport, TextEnd, TextEvent, TextRequest, TokenLogprob, TokenLogprobs, WrittenToken,
 };
 
 use crate::exits::head_form;
-use crate::grammar::Vocabulary;
 use crate::session::{context_params, shape_of};
 use crate::{Error, ExitCounts, SessionOptions};
 use slots::{Placement, Slot};
@@ -139,8 +140,7 @@ pub struct Batcher {
     piece: usize,
     step_tokens: usize,
     reuse: bool,
-    /// The vocabulary as grammars see it, once there was one.
-    vocabulary: Option<Vocabulary>,
+    grammars: Grammars,
     room: step::Room,
 }
 
@@ -183,7 +183,7 @@ impl Batcher {
             piece: (step_tokens - parallel) as usize,
             step_tokens: step_tokens as usize,
             reuse: *reuse,
-            vocabulary: None,
+            grammars: Grammars::new(model),
             room: step::Room::default(),
         })
     }
@@ -217,14 +217,29 @@ impl Batcher {
         Ok(pipeline.bind(&shape_of(self.model()))?)
     }
 
-    /// Takes a text to write. It waits until there is room for it.
+    /// Reads grammars for [`Batcher::submit_read`].
+    pub fn grammars(&self) -> Grammars {
+        self.grammars.clone()
+    }
+
+    /// Takes a text to write, and reads its grammar. It waits until there is room for it.
     ///
     /// # Errors
-    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`],
-    /// [`Error::Grammar`]; [`luge_llama::Error::TokenOutOfRange`];
+    /// As [`Grammars::read`] and [`Batcher::submit_read`].
+    pub fn submit(&mut self, request: TextRequest) -> Result<TextId, Error> {
+        self.submit_read(self.grammars.read(request)?)
+    }
+
+    /// Takes a text to write whose grammar has been read, by [`Grammars`] of the same
+    /// batcher. It waits until there is room for it.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`], [`Error::TooLong`], [`Error::OtherModel`];
+    /// [`luge_llama::Error::TokenOutOfRange`];
     /// [`luge_llama::Error::NoTaps`] and [`luge_llama::Error::UnknownHead`] where it reads
     /// exits and the architecture does not let them be read.
-    pub fn submit(&mut self, request: TextRequest) -> Result<TextId, Error> {
+    pub fn submit_read(&mut self, request: ReadRequest) -> Result<TextId, Error> {
+        let ReadRequest { request, constraint, setup } = request;
         let model = self.context.model().clone();
         if *request.decoder.shape() != shape_of(&model) {
             return Err(Error::OtherModel);
@@ -238,20 +253,8 @@ impl Batcher {
         }
         let biased = request.options.sampler.logit_bias.iter().map(|(token, _)| token);
         request.prompt.iter().chain(biased).try_for_each(|&token| model.check_token(token))?;
-        let start = Instant::now();
-        let constraint = match &request.options.grammar {
-            None => None,
-            Some(grammar) => {
-                let vocabulary = match self.vocabulary.take() {
-                    Some(vocabulary) => vocabulary,
-                    None => Vocabulary::new(&model)?,
-                };
-                Some(self.vocabulary.insert(vocabulary).constraint(grammar)?)
-            }
-        };
-        let grammar_setup = constraint.as_ref().map_or(Duration::ZERO, |_| start.elapsed());
         let reuse = self.reuse && request.reuse;
-        let text = Text::new(&model, context, request, constraint, grammar_setup)?;
+        let text = Text::new(&model, context, request, constraint, setup)?;
         if !text.plan().layers.is_empty() {
             self.context.prepare_head(head_form(text.plan()))?;
         }

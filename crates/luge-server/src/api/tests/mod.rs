@@ -5,6 +5,7 @@ mod document;
 mod random;
 mod requests;
 mod routes;
+mod wild;
 
 use std::sync::{Arc, OnceLock};
 

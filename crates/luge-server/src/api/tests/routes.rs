@@ -109,6 +109,18 @@ async fn formats_are_kept_to() {
     state.engine.stop();
 }
 
+/// A stream that could not begin said so with status 200 once.
+#[tokio::test]
+async fn a_grammar_that_the_vocabulary_cannot_follow_is_refused_before_a_stream_begins() {
+    let state = state(served());
+    let body = json!({"prompt": "The", "stream": true, "grammar": "start: <|no_such_token|>"});
+    let (status, error) = post(&state, "/v1/completions", body).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{error}");
+    assert!(text(&error, "/error/message").contains("no_such_token"), "{error}");
+    assert_eq!(state.engine.texts(), 0);
+    state.engine.stop();
+}
+
 #[tokio::test]
 async fn tokens_go_there_and_back() {
     let state = state(served());
