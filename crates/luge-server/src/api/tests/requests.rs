@@ -148,13 +148,14 @@ fn each_kind_of_request_has_fields_of_its_own() {
 #[test]
 fn what_does_not_fit_the_model_is_refused() {
     let long = vec![1; 257];
+    let nine = ["sled"; 9].join("+");
     for (fields, param, said) in [
         (json!({"model": "gpt-4"}), "model", "there is no model 'gpt-4' here: give 'atlas'"),
         (json!({"model": "atlas@"}), "model", "name is missing"),
         (json!({"model": "atlas@dol"}), "model", "did you mean 'dola'"),
         (json!({"model": "atlas@sled", "decoding": "dola"}), "decoding", "give one of them"),
-        (json!({"decoding": ["sled"; 9].join("+")}), "decoding", "at most 8"),
-        (json!({"model": format!("atlas@{}", ["dola"; 9].join("+"))}), "model", "at most 8"),
+        (json!({"decoding": nine}), "decoding", "at most 8"),
+        (json!({"model": format!("atlas@{nine}")}), "model", "at most 8"),
         (
             json!({"decoding": {"method": "dola", "layers": [99]}}),
             "decoding.layers",
