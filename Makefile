@@ -10,7 +10,7 @@ ARGS ?= compare "$(QUESTION)" --show-layers $(if $(shell test -t 0 && echo yes),
 # One profile for all: the C++ engine is built once.
 CARGO_FLAGS = --release --locked
 
-.PHONY: run test test-page build bench docs picture setup setup-test
+.PHONY: run test test-page test-api test-lm-eval build bench docs picture setup setup-test
 
 run: build
 	@target/release/luge $(ARGS)
@@ -28,7 +28,7 @@ test: setup-test
 	@python3 -c 'import tomllib' || { echo "the built-in model's tests need Python 3.11 or newer" >&2; exit 1; }
 	cd models/atlas && python3 -m unittest
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --workspace --no-deps
-	@$(MAKE) --no-print-directory test-page
+	@$(MAKE) --no-print-directory test-page test-api
 
 # The pages that the built luge writes, and reports of invented runs, in a browser.
 test-page: setup-test build tests/page/node_modules
@@ -37,6 +37,23 @@ test-page: setup-test build tests/page/node_modules
 
 tests/page/node_modules: tests/page/package-lock.json
 	cd tests/page && npm ci --no-audit --no-fund
+	@touch $@
+
+# OpenAI's own client, and the server that the built luge is.
+test-api: setup-test build tests/api/.venv/installed
+	cd tests/api && .venv/bin/python -m unittest
+
+# What the LM Evaluation Harness gets from it, against `luge score`. No part of `make test`:
+# the harness comes with hundreds of megabytes.
+test-lm-eval: setup-test build tests/lm-eval/.venv/installed
+	cd tests/lm-eval && .venv/bin/python compare.py
+
+tests/lm-eval/.venv/installed: tests/api/requirements.txt
+
+# Each folder with requirements has an environment of its own, made anew when they change.
+tests/%/.venv/installed: tests/%/requirements.txt
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 # What methods cost on this machine: make bench BENCH_ARGS='-m model.gguf'.

@@ -4,7 +4,8 @@
 #
 #   tools/setup.sh build   a C++ compiler, cmake, libclang, Python, Rust
 #   tools/setup.sh test    these, and for the tests of pages Node.js and Chromium;
-#                          CHROMIUM may name one that lies elsewhere
+#                          CHROMIUM may name one that lies elsewhere; for those of the
+#                          server Python's venv
 set -eu
 
 case "${1:-}" in
@@ -45,6 +46,8 @@ command -v cmake >/dev/null || missing="$missing cmake"
 command -v python3 >/dev/null || missing="$missing python3"
 has_libclang && has_clang_headers || missing="$missing libclang-dev"
 if [ "$1" = test ]; then
+    # Debian's Python has no pip for new environments without it.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
     [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || missing="$missing chromium"

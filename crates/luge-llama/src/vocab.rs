@@ -1,10 +1,26 @@
 //! Text to tokens and back.
 
 use std::ffi::c_char;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use llama_cpp_sys_2 as sys;
 
 use crate::{Error, Model, guard};
+
+/// Many vocabularies cut a text into words by regular expressions, which llama.cpp leaves to
+/// the C++ library: it calls itself for each character of a word. This much of the stack, in
+/// bytes, is enough for one.
+const STACK_PER_CHARACTER: usize = 2 << 10;
+
+/// The longest word, in characters, for which any thread's stack is large enough.
+const SHORT_WORD: usize = 256;
+
+/// The longest word that there is a stack for.
+const LONGEST_WORD: usize = 1 << 18;
+
+/// Of stacks larger than this, in bytes, there is one at a time.
+const LARGE_STACK: usize = 16 << 20;
 
 impl Model {
     /// The tokens of a text. `add_special` puts in front and behind what the
@@ -13,9 +29,36 @@ impl Model {
     /// `<|im_start|>`, as tokens instead of characters.
     ///
     /// # Errors
-    /// [`Error::Tokenize`] if the model has no tokenizer or the text is longer
-    /// than 2 GiB.
+    /// [`Error::Tokenize`] if the model has no tokenizer, or the text is longer than 2 GiB
+    /// or has a word of more than 262,144 characters: a stretch without a blank.
     pub fn tokenize(
+        &self,
+        text: &str,
+        add_special: bool,
+        parse_special: bool,
+    ) -> Result<Vec<u32>, Error> {
+        let longest = longest_word(text);
+        if longest <= SHORT_WORD {
+            return self.tokenize_here(text, add_special, parse_special);
+        }
+        if longest > LONGEST_WORD {
+            return Err(Error::Tokenize(
+                "the text has more than 262,144 characters without a blank between them: put some in",
+            ));
+        }
+        let stack = (1 << 20) + longest * STACK_PER_CHARACTER;
+        static LARGE: Mutex<()> = Mutex::new(());
+        let _large =
+            (stack > LARGE_STACK).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
+        thread::scope(|scope| {
+            let work = || self.tokenize_here(text, add_special, parse_special);
+            let thread = thread::Builder::new().stack_size(stack).spawn_scoped(scope, work);
+            let thread = thread.map_err(|_| Error::Tokenize("there is no memory for its stack"))?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn tokenize_here(
         &self,
         text: &str,
         add_special: bool,
@@ -162,5 +205,53 @@ impl Model {
     pub fn check_token(&self, token: u32) -> Result<(), Error> {
         let vocab = self.n_vocab();
         if (token as usize) < vocab { Ok(()) } else { Err(Error::TokenOutOfRange { token, vocab }) }
+    }
+}
+
+/// The most characters of a word, the blanks in front of it counted as part of it.
+fn longest_word(text: &str) -> usize {
+    let (mut longest, mut own, mut in_word) = (0, 0, false);
+    for c in text.chars() {
+        let is_blank = c.is_whitespace();
+        if in_word && is_blank {
+            own = 0;
+        }
+        in_word = !is_blank;
+        own += 1;
+        longest = longest.max(own);
+    }
+    longest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::ModelParams;
+
+    #[test]
+    fn words_are_told_by_blanks() {
+        for (text, longest) in
+            [("", 0), ("abc", 3), ("ab c", 2), ("a  bcd e", 5), ("äöü\n\n\n\n", 4), ("   ", 3)]
+        {
+            assert_eq!(longest_word(text), longest, "{text:?}");
+        }
+    }
+
+    /// Ten thousand letters in a row ended the program once: its stack was too small.
+    #[test]
+    fn a_word_may_be_as_long_as_it_likes_up_to_a_limit() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/parity/gpt2.gguf");
+        let model = Model::load(&file, &ModelParams::default()).unwrap();
+        for word in ["a", " ", "\n", "0", "."] {
+            for count in [SHORT_WORD, SHORT_WORD + 1, 10_000, LONGEST_WORD] {
+                let text = word.repeat(count);
+                let tokens = model.tokenize(&text, false, false).unwrap();
+                assert!(!tokens.is_empty() && tokens.len() <= count, "{word:?} {count}");
+            }
+        }
+        let error = model.tokenize(&"a".repeat(LONGEST_WORD + 1), false, false).unwrap_err();
+        assert!(error.to_string().contains("without a blank"), "{error}");
     }
 }

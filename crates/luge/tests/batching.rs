@@ -312,6 +312,35 @@ fn prompts_are_scored_as_by_a_session() {
     }
 }
 
+/// All exits of all tokens that a step scores were held together once: gigabytes where the
+/// vocabulary is large.
+#[test]
+fn scoring_holds_a_few_hundred_exits_at_a_time() {
+    let model = atlas();
+    let options = BatcherOptions { session: setup(), parallel: 4, step_tokens: 160, reuse: true };
+    let mut batcher = Batcher::new(&model, &options).unwrap();
+    let mut session = Session::new(&model, &setup()).unwrap();
+    let mut request = request(&batcher, "sled+dola", &PROMPTS[..5].join("\n"));
+    // In the first step there are four times 32 tokens.
+    let exits = 4 * 32 * request.decoder.plan().layers.len();
+    assert!(exits > 4 * 256 && request.prompt.len() > 33);
+    (request.prompt_logprobs, request.options.max_tokens) = (Some(0), Some(0));
+    let before = batcher.exit_memory();
+    for _ in 0..4 {
+        batcher.submit(request.clone()).unwrap();
+    }
+    finish(&mut batcher);
+    let grown = batcher.exit_memory() - before;
+    // Room may have been made for twice as many, and for some of the final layer's logits.
+    assert!(grown < (2 * 256 + 8) * 4 * model.n_vocab(), "{grown} bytes");
+    // Alone, the batches are those of a session, and their exits more than 256 as well.
+    let (first, rest) = request.prompt.split_at(1);
+    let score = session.score(&request.decoder, first, rest).unwrap();
+    let expected: Vec<f64> = score.tokens.iter().map(|token| token.logprob).collect();
+    let own = alone(&mut self::batcher(&model, 2), request).prompt.unwrap().logprobs;
+    assert_eq!(own.iter().map(|token| token.token.logprob).collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn log_probabilities_are_those_of_what_was_decoded_from() {
     let model = atlas();

@@ -95,8 +95,8 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(0..=1 << 20))]
     pub max_queue: u32,
 
-    /// The most tokens written for a text, and how many it gets where a request does not
-    /// say; -1 for as many as the context holds
+    /// The most tokens written for a text, and how many an answer in a chat gets where a
+    /// request does not say; -1 for as many as the context holds
     #[arg(
         short = 'n',
         long = "predict",

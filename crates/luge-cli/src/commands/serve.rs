@@ -136,11 +136,13 @@ impl Ready {
         let Ready { url, model, decoding, context, parallel, needs_key } = self;
         let key = if *needs_key { " -H 'Authorization: Bearer KEY'" } else { "" };
         let texts = super::counted(*parallel as usize, "text");
+        let room = super::counted(*context, "token");
         let mut text = format!("luge: {model} is ready at {url}\n");
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  decoding  {decoding}, unless a request says otherwise");
-        let _ = writeln!(text, "  room      {texts} at a time, {context} tokens each");
+        let _ = writeln!(text, "  room      {texts} at a time, {room} each");
         let _ = writeln!(text, "  page      {url}/");
+        let _ = writeln!(text, "  API       {url}/v1, described at {url}/docs");
         let _ = write!(
             text,
             "  try       curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' \

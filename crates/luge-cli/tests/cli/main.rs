@@ -33,6 +33,8 @@ mod sampling;
 mod score;
 #[cfg(unix)]
 mod serve;
+#[cfg(all(unix, feature = "atlas"))]
+mod serve_docs;
 mod settings;
 #[cfg(unix)]
 mod stopping;

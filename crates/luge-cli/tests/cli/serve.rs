@@ -19,13 +19,13 @@ use tempfile::tempdir;
 use crate::support::{Luge, bare_luge, collect, luge, model, wait};
 
 /// A server at work.
-struct Server {
+pub struct Server {
     child: Child,
     lines: Receiver<String>,
     /// What it said when it was ready.
     ready: Vec<String>,
     /// Such as `127.0.0.1:4711`.
-    address: String,
+    pub address: String,
 }
 
 impl Drop for Server {
@@ -45,7 +45,7 @@ fn serve_at(port: u16) -> Luge {
 }
 
 impl Server {
-    fn start(mut luge: Luge) -> Self {
+    pub fn start(mut luge: Luge) -> Self {
         let mut child = luge.spawn();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
@@ -82,13 +82,13 @@ impl Server {
         ask(&self.address, line, headers)
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let line = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").arg("-c").arg(line).status().unwrap().success());
     }
 
     /// How it ends, and what it said from the last line read on.
-    fn end(mut self) -> (ExitStatus, Vec<String>) {
+    pub fn end(mut self) -> (ExitStatus, Vec<String>) {
         let stdout = collect(self.child.stdout.take().unwrap());
         let status = wait(&mut self.child).expect("the server ends");
         assert_eq!(stdout.join().unwrap(), b"");
@@ -103,8 +103,20 @@ fn connect(address: &str) -> TcpStream {
 }
 
 fn ask(address: &str, line: &str, headers: &str) -> (u16, String) {
+    request(address, line, headers, "")
+}
+
+/// The status of the answer to a request with a body, of JSON where there is one, and the
+/// answer's body.
+pub fn request(address: &str, line: &str, headers: &str, body: &str) -> (u16, String) {
     let mut stream = connect(address);
-    let head = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    let of_body = match body.len() {
+        0 => String::new(),
+        length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
+    };
+    let head = format!(
+        "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}{of_body}\r\n{body}"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -120,7 +132,9 @@ fn it_says_where_it_is_logs_requests_and_ends_by_a_signal() {
         let start = &server.ready[0];
         assert_eq!(start, &format!("luge: llama is ready at http://{address}"));
         let said = server.ready.join("\n");
-        for part in ["sled", "4 texts at a time", &format!("curl http://{address}/v1/chat/")] {
+        let api = format!("http://{address}/v1, described at http://{address}/docs");
+        for part in ["sled", "4 texts at a time", &api, &format!("curl http://{address}/v1/chat/")]
+        {
             assert!(said.contains(part), "{part} in {said}");
         }
         assert!(!said.contains("Authorization"), "{said}");
@@ -303,6 +317,7 @@ fn what_cannot_be_served_is_said_in_a_sentence() {
     for (flags, part) in [
         ("--alias a@sled", "without an @"),
         ("--cors-origin example.org", "'example.org' is no origin"),
+        ("--allowed-host luge.test:8080", "without a port"),
         ("--parallel 8 --ubatch-size 7", "--ubatch-size 7"),
         ("--parallel 0", "--parallel"),
         ("--method sledd", "sledd"),

@@ -124,7 +124,7 @@ impl ChatRequest {
             return Err(ApiError::invalid("tools", message));
         }
         let tokenized = served.model.tokenize(&text, false, true);
-        let prompt = tokenized.map_err(|error| ApiError::server(error.to_string()))?;
+        let prompt = tokenized.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
         super::check_prompt("messages", &prompt, served)?;
 
         let format = AnswerFormat::of(&served.model, &template);

@@ -13,6 +13,10 @@ use super::error::ApiError;
 use super::fields::{Fields, wrong};
 use crate::Served;
 
+/// The most methods in a row: each takes its time at every token, in which all other texts
+/// wait.
+const STAGES: usize = 8;
+
 /// A method with parameters, as it was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
@@ -93,7 +97,14 @@ impl Wanted {
     }
 
     fn bind(&self, served: &Served) -> Result<Decoder, ApiError> {
-        self.pipeline(&served.params)?.bind(&served.shape()).map_err(|error| self.error(&error))
+        let bound = self.pipeline(&served.params)?.bind(&served.shape());
+        let decoder = bound.map_err(|error| self.error(&error))?;
+        let stages = decoder.stages().len();
+        if stages > STAGES {
+            let message = format!("{stages} methods in a row are too many: give at most {STAGES}");
+            return Err(ApiError::invalid(self.field, message));
+        }
+        Ok(decoder)
     }
 
     fn error(&self, error: &DecodingError) -> ApiError {
@@ -191,7 +202,11 @@ pub fn suffix<'a>(served: &Served, model: Option<&'a str>) -> Result<Option<&'a 
             Err(ApiError::no_model(format!(
                 "there is no model '{shown}' here: give '{name}', or with a method '{name}@{}', \
                  or leave model out",
-                METHODS.last().map_or("greedy", |method| method.name)
+                METHODS
+                    .iter()
+                    .map(|method| method.name)
+                    .find(|&name| name != "greedy")
+                    .unwrap_or("greedy")
             )))
         }
     }

@@ -54,8 +54,8 @@ use completions::CompletionRequest;
 pub use error::ApiError;
 use reply::Job;
 
-/// All routes of the API: those under `/v1`, `/tokenize`, `/detokenize`, `/openapi.json` and
-/// `/docs`.
+/// All routes of the API: those under `/v1`, `/tokenize`, `/detokenize`, `/tokenizer_info`,
+/// `/openapi.json` and `/docs`.
 pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/v1/chat/completions", post(chat_completions))
@@ -64,6 +64,7 @@ pub fn routes() -> Router<Arc<AppState>> {
         .route("/v1/models/{*model}", get(models::one))
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenizer_info", get(tokens::tokenizer_info))
         .route("/openapi.json", get(document))
         .route("/docs", get(docs::page))
 }

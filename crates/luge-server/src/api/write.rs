@@ -249,7 +249,12 @@ impl Answer {
             };
             let finish = self.choices[index].finish;
             let offset = &mut self.offsets[index];
-            choices.push(self.head.choice(index, said, delta, offset, finish));
+            let mut choice = self.head.choice(index, said, delta, offset, finish);
+            if self.head.decoding.is_some() && delta.layers.is_empty() {
+                // Who asked for the layers finds that there were no tokens.
+                choice["layers"] = json!({"tokens": []});
+            }
+            choices.push(choice);
         }
         let mut map = self.head.object(false, Value::Array(choices), true);
         map.insert("usage".to_owned(), self.usage());

@@ -161,7 +161,7 @@ fn presented(header: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A host without the brackets around an address, in small letters.
-fn bare(host: &str) -> String {
+pub fn bare(host: &str) -> String {
     let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     inner.unwrap_or(host).trim_end_matches('.').to_ascii_lowercase()
 }

@@ -96,6 +96,7 @@ impl Server {
     pub async fn bind(options: ServerOptions, metrics: Arc<Metrics>) -> Result<Self, ServerError> {
         let keys = options.checked_keys()?;
         let origins = options.checked_origins()?;
+        options.check_hosts()?;
         let listener = options.listener().await?;
         let address = listener.local_addr().map_err(|error| options.unbound(&error))?;
         if !address.ip().is_loopback() && keys.is_empty() && !options.insecure {

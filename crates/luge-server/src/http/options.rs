@@ -1,13 +1,15 @@
 //! How a server is set up, and what can be wrong with that.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use axum::http::uri::Authority;
 use tokio::net::{TcpListener, lookup_host};
 
 use super::AccessLog;
+use super::guard::bare;
 
 /// How a server is set up.
 #[derive(Clone)]
@@ -112,6 +114,15 @@ pub enum ServerError {
         /// As it was given.
         origin: String,
     },
+    /// A name that no request could give its host.
+    #[error(
+        "'{host}' is no name of a host: it takes one such as luge.example.org, without https:// in \
+         front of it and without a port"
+    )]
+    BadHost {
+        /// As it was given.
+        host: String,
+    },
 }
 
 impl ServerError {
@@ -119,7 +130,10 @@ impl ServerError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            ServerError::Public { .. } | ServerError::BadKey { .. } | ServerError::BadOrigin { .. }
+            ServerError::Public { .. }
+                | ServerError::BadKey { .. }
+                | ServerError::BadOrigin { .. }
+                | ServerError::BadHost { .. }
         )
     }
 }
@@ -138,6 +152,18 @@ impl ServerOptions {
         match self.keys.iter().position(|key| !is_sendable(key)) {
             None => Ok(&self.keys),
             Some(at) => Err(ServerError::BadKey { number: at + 1 }),
+        }
+    }
+
+    pub(super) fn check_hosts(&self) -> Result<(), ServerError> {
+        // An address of version 6 has colons of its own.
+        let is_host = |host: &&String| {
+            bare(host).parse::<IpAddr>().is_ok()
+                || host.parse::<Authority>().is_ok_and(|name| name.host() == host.as_str())
+        };
+        match self.allowed_hosts.iter().find(|host| !is_host(host)) {
+            None => Ok(()),
+            Some(host) => Err(ServerError::BadHost { host: host.clone() }),
         }
     }
 
@@ -179,7 +205,19 @@ impl ServerOptions {
         let (host, port) = (self.host.clone(), self.port);
         match error.kind() {
             ErrorKind::AddrInUse => ServerError::PortInUse { host, port },
-            _ => ServerError::Unbound { host, port, reason: error.to_string() },
+            kind => {
+                let reason = match kind {
+                    ErrorKind::PermissionDenied => {
+                        "this user may not: choose one above 1023".to_owned()
+                    }
+                    ErrorKind::AddrNotAvailable => {
+                        "it is no address of this machine: choose one that is, or 0.0.0.0 for all"
+                            .to_owned()
+                    }
+                    _ => error.to_string(),
+                };
+                ServerError::Unbound { host, port, reason }
+            }
         }
     }
 }
@@ -204,6 +242,35 @@ mod tests {
             let error = with_origins(&[wrong]).unwrap_err();
             assert!(error.is_usage() && error.to_string().contains(wrong), "{error}");
         }
+    }
+
+    #[test]
+    fn a_name_that_no_request_gives_is_refused() {
+        let with_host = |host: &str| {
+            let allowed_hosts = vec!["luge.test".to_owned(), host.to_owned()];
+            ServerOptions { allowed_hosts, ..ServerOptions::default() }.check_hosts()
+        };
+        for right in ["localhost", "Luge.Example.org", "10.0.0.7", "::1", "[::1]", "box_1"] {
+            assert!(with_host(right).is_ok(), "{right}");
+        }
+        for wrong in ["https://a.org", "a.org:8080", "a.org/", "", "a b", "me@a.org", "[::1]:80"] {
+            let error = with_host(wrong).unwrap_err();
+            let quoted = format!("'{wrong}' is no name");
+            assert!(error.is_usage() && error.to_string().starts_with(&quoted), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_had_says_what_can() {
+        let said = |kind: ErrorKind| {
+            let options = ServerOptions { port: 80, ..ServerOptions::default() };
+            options.unbound(&kind.into()).to_string()
+        };
+        let denied = "cannot listen at port 80 of 127.0.0.1: this user may not: choose one above \
+                      1023";
+        assert_eq!(said(ErrorKind::PermissionDenied), denied);
+        assert!(said(ErrorKind::AddrNotAvailable).contains("0.0.0.0 for all"));
+        assert!(said(ErrorKind::AddrInUse).contains("in use"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use luge_decoding::{Decoder, ExitDetail, ExitLogits, ExitSums, Exits, Purpose};
+use luge_decoding::{Decoder, ExitDetail, ExitLogits, ExitPlan, ExitSums, Exits, Purpose};
 use luge_llama::{Batch, BatchToken, Context, ExitsAt, HeadForm, Model};
 
 use super::slots::Slot;
@@ -18,6 +18,10 @@ use crate::{Error, FinishReason, LensPosition};
 
 /// How many tokens of a prompt are scored in a step: their final logits are held together.
 const SCORED: usize = 32;
+
+/// How many exits' logits are held together: as one product they are as fast as more, and
+/// of a large vocabulary more would take gigabytes.
+const EXITS: usize = 256;
 
 /// Whom events go to.
 type Emit<'a> = dyn FnMut(TextId, TextEvent) + 'a;
@@ -250,9 +254,21 @@ impl Batcher {
             let (mine, others): (Vec<Wish>, Vec<Wish>) =
                 wishes.into_iter().partition(|wish| self.form(wish) == form);
             wishes = others;
-            let have = self.compute(form, &mine)?;
-            for (wish, have) in mine.into_iter().zip(have) {
-                self.grant(wish, have, report, emit);
+            let mut mine = mine.into_iter().peekable();
+            while mine.peek().is_some() {
+                let mut exits = 0;
+                let together = std::iter::from_fn(|| {
+                    let before = exits;
+                    mine.next_if(|wish| {
+                        exits += self.held(wish);
+                        before == 0 || exits <= EXITS
+                    })
+                });
+                let together: Vec<Wish> = together.collect();
+                let have = self.compute(form, &together)?;
+                for (wish, have) in together.into_iter().zip(have) {
+                    self.grant(wish, have, report, emit);
+                }
             }
         }
         Ok(())
@@ -261,6 +277,14 @@ impl Batcher {
     fn form(&self, wish: &Wish) -> HeadForm {
         let text = self.slots[wish.slot].text.as_ref();
         text.map_or(HeadForm::default(), |(_, text)| head_form(text.plan()))
+    }
+
+    /// How many exits are held for a position.
+    fn held(&self, wish: &Wish) -> usize {
+        match wish.asks {
+            Asks::Logits => plan(&self.slots, wish).map_or(0, |plan| plan.layers.len()),
+            Asks::Sums(_) | Asks::Nothing => 0,
+        }
     }
 
     /// Scores a stretch of a prompt, as far as that takes no exits.
@@ -356,20 +380,12 @@ impl Batcher {
     /// Computes the exits of several positions in one form.
     fn compute(&mut self, form: HeadForm, wishes: &[Wish]) -> Result<Vec<Have>, Error> {
         let Batcher { slots, context, room, .. } = self;
-        let plan = |wish: &Wish| {
-            let (_, text) = slots[wish.slot].text.as_ref()?;
-            Some(match wish.what {
-                What::Choose(_) => text.plan(),
-                What::Score(_) => text.decoder.plan(),
-            })
-        };
         let mut have: Vec<Have> = wishes.iter().map(|_| Have::Nothing).collect();
         let mut sums = Vec::new();
         let mut logits = Vec::new();
         let mut exits = 0;
         for (number, wish) in wishes.iter().enumerate() {
-            // A text that has failed wants nothing more.
-            let Some(plan) = plan(wish) else { continue };
+            let Some(plan) = plan(slots, wish) else { continue };
             match &wish.asks {
                 Asks::Nothing => {}
                 Asks::Sums(tokens) => {
@@ -429,6 +445,15 @@ impl Batcher {
             }
         }
     }
+}
+
+/// The exits of a position; `None` where its text has failed, and wants nothing more.
+fn plan<'a>(slots: &'a [Slot<Text>], wish: &Wish) -> Option<&'a ExitPlan> {
+    let (_, text) = slots[wish.slot].text.as_ref()?;
+    Some(match wish.what {
+        What::Choose(_) => text.plan(),
+        What::Score(_) => text.decoder.plan(),
+    })
 }
 
 /// Adds a text's part to a batch: tokens behind those that are cached.

@@ -216,6 +216,15 @@ fn choices_are_told_apart_and_a_prompt_counts_once() {
 }
 
 #[test]
+fn who_asked_for_layers_finds_them_where_there_are_no_tokens() {
+    let mut answer = answer(Shape::Chat, vec![plain()]);
+    for event in [prompt(0), end("", 0, FinishReason::Eos)] {
+        answer.collect(0, event).unwrap();
+    }
+    assert_eq!(answer.whole()["choices"][0]["layers"], json!({"tokens": []}));
+}
+
+#[test]
 fn what_the_layers_said_comes_with_its_token() {
     let candidate = |id: u32, prob| Candidate { token: Token { id, text: format!("t{id}") }, prob };
     let opinion = |layer, id| Opinion {

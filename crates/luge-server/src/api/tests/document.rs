@@ -55,7 +55,7 @@ fn fields_and_document_are_the_same() {
     );
     assert_eq!(
         documented(&document, "DetokenizeRequest"),
-        known(json!({"tokens": []}), tokens::read_tokens)
+        known(json!({"tokens": []}), tokens::Detokenize::read_fields)
     );
 }
 

@@ -129,6 +129,39 @@ async fn tokens_go_there_and_back() {
 }
 
 #[tokio::test]
+async fn tokens_have_vllms_names_too() {
+    let state = state(served());
+    let served = &state.served;
+    let model = &served.model;
+    for (special, wanted) in [(None, true), (Some(true), true), (Some(false), false)] {
+        let body = json!({"model": "atlas", "prompt": "A cat", "add_special_tokens": special});
+        let (status, found) = post(&state, "/tokenize", body).await;
+        assert_eq!(status, StatusCode::OK, "{found}");
+        let own = model.tokenize("A cat", wanted, true).unwrap();
+        let room = served.limits.ctx_size;
+        assert_eq!(found, json!({"tokens": own, "count": own.len(), "max_model_len": room}));
+        let (_, back) = post(&state, "/detokenize", json!({"tokens": own})).await;
+        assert_eq!(back["prompt"], back["content"]);
+    }
+    let (_, info) = get(&state, "/tokenizer_info").await;
+    let info: Value = serde_json::from_str(&info).unwrap();
+    let end = json!({"content": info["eos_token"]});
+    assert_eq!(post(&state, "/tokenize", end).await.1, json!({"tokens": [model.eos()]}));
+    assert_eq!(info["add_bos_token"], model.adds_bos());
+    assert_eq!(info["chat_template"], served.template.text());
+
+    for (path, body, status, param) in [
+        ("/tokenize", json!({"prompt": "a", "content": "a"}), 400, "prompt"),
+        ("/tokenize", json!({"prompt": "a", "model": "other"}), 404, "model"),
+        ("/detokenize", json!({"tokens": [1], "model": "other"}), 404, "model"),
+    ] {
+        let (found, error) = post(&state, path, body).await;
+        assert_eq!((found.as_u16(), text(&error, "/error/param")), (status, param));
+    }
+    state.engine.stop();
+}
+
+#[tokio::test]
 async fn models_tell_their_methods() {
     let state = state(served());
     let (status, list) = get(&state, "/v1/models").await;
