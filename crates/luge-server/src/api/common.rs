@@ -167,9 +167,9 @@ fn sampler(fields: &mut Fields, defaults: &SamplerOptions) -> Result<SamplerOpti
     if let Some(last) = fields.whole("repeat_last_n", -1..=i64::from(u32::MAX))? {
         sampler.repeat_last_n = usize::try_from(last).unwrap_or(usize::MAX);
     }
-    sampler.seed = match fields.whole("seed", -1..=i64::MAX)? {
-        Some(seed) if seed >= 0 => seed.unsigned_abs(),
-        _ => random(),
+    sampler.seed = match fields.whole("seed", i64::MIN..=i64::MAX)? {
+        None | Some(-1) => random(),
+        Some(seed) => seed.cast_unsigned(),
     };
     set(&mut sampler.logit_bias, logit_bias(fields)?);
     Ok(sampler)

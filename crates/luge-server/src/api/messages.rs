@@ -73,7 +73,8 @@ pub fn message(fields: &mut Fields) -> Result<Message, ApiError> {
     fields.refuse("annotations", Value::Array(Vec::new()), "the model reads text alone")?;
     let content = match content {
         Some(content) => content,
-        None if is_assistant && !tool_calls.is_empty() => String::new(),
+        // So comes an answer without text, such as one of thoughts alone.
+        None if is_assistant => String::new(),
         None => return Err(fields.missing("content", "the text of the message")),
     };
     Ok(Message { role, content, reasoning, tool_calls, tool_call_id, name })
