@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -226,13 +227,21 @@ fn refused(status: u16, kind: &str, code: &str) -> (u16, String, String) {
     (status, kind.to_owned(), code.to_owned())
 }
 
+/// How often `/endless` was asked for.
+static ENDLESS: AtomicUsize = AtomicUsize::new(0);
+
+async fn endless() -> &'static str {
+    ENDLESS.fetch_add(1, Ordering::Relaxed);
+    std::future::pending().await
+}
+
 /// Routes of the tests' own.
 fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/length", post(|body: Bytes| async move { body.len().to_string() }))
         .route("/things/{id}", get(|headers: HeaderMap| async move { headers.len().to_string() }))
         .route("/panic", get(panics))
-        .route("/endless", get(std::future::pending::<&'static str>))
+        .route("/endless", get(endless))
         .route("/text", post(text))
         .route("/mistake", post(mistake))
 }
@@ -544,7 +553,12 @@ fn whoever_goes_away_is_written_down_too() {
     let server = ready(local());
     let host = format!("Host: {}", server.address);
     // Before there is an answer, and in the middle of one.
-    drop(server.begin(&request("GET /endless", &[&host], "")));
+    let asked = server.begin(&request("GET /endless", &[&host], ""));
+    // Who is gone before the request has reached its handler has not asked.
+    while ENDLESS.load(Ordering::Relaxed) == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    drop(asked);
     let gone = server.lines(1).remove(0);
     assert_eq!((gone.status, gone.complete), (499, false));
     let mut text = server.begin(&request("POST /text", &[&host], "90000"));
