@@ -223,6 +223,14 @@ impl Model {
                 || sys::llama_model_is_hybrid(self.as_ptr())
         }
     }
+
+    /// Whether some of its blocks look back at the last tokens only. llama.cpp may then
+    /// give the cache's cells of older ones to other sequences, although a sequence that
+    /// is cut back would look at them again.
+    pub fn has_sliding_window(&self) -> bool {
+        // SAFETY: the model is live.
+        unsafe { sys::llama_model_n_swa(self.as_ptr()) > 0 }
+    }
 }
 
 /// The architecture and the tensors, if the metadata is that of a causal

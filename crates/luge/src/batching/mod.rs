@@ -40,9 +40,10 @@
 //! texts come, nor on the samplers, seeds and methods of others. What is left is rounding.
 //! llama.cpp multiplies matrices in another order for a batch of another shape, and adds
 //! up attention in the order of the cache's cells; and a prompt that goes on from the
-//! cache is computed in other pieces than one that does not. So a logit may differ in its
-//! last digits, as between any two batches of llama.cpp, and a token where two are
-//! almost as good. The boundaries of a prompt's pieces are the same whatever else is
+//! cache is computed in other pieces than one that does not. So a logit may differ a little,
+//! as between any two batches of llama.cpp, and a token where two are almost as good: by
+//! some 1e-4 where all is computed in 32 bits, by hundredths where activations are rounded to
+//! 8 bits, as with quantised weights on a CPU. The boundaries of a prompt's pieces are the same whatever else is
 //! computed; exits come out the same to the bit where the product is luge's own. With
 //! `parallel` of 1 and without `reuse` nothing is left: a text is then the same to the bit.
 //!
@@ -50,7 +51,8 @@
 //! The cache has room for [`BatcherOptions::parallel`] texts of full length from the
 //! start. A text that ended stays there until its room is needed, so that one that begins
 //! alike goes on from it. A prompt that begins like one that is being computed waits for
-//! it and then shares its part of the cache.
+//! it and then shares its part of the cache. Of recurrent models, and of those that look back
+//! through a sliding window, a text in the cache serves as a whole or not at all.
 
 mod grammars;
 mod request;
@@ -284,7 +286,9 @@ impl Batcher {
 
     /// Gives slots to texts that wait, in their order.
     fn admit(&mut self) {
-        let whole_only = self.context.model().is_recurrent();
+        let model = self.context.model();
+        // What is cut back might look at cells that others have by now.
+        let whole_only = model.is_recurrent() || model.has_sliding_window();
         let mut at = 0;
         while at < self.waiting.len() {
             let Waiting { text, reuse, .. } = &self.waiting[at];
