@@ -1,8 +1,10 @@
 //! `luge serve`: from its flags to its end by a signal.
 
+#[cfg(feature = "atlas")]
 mod client;
 #[cfg(feature = "atlas")]
 mod load;
+#[cfg(feature = "atlas")]
 mod signals;
 
 use std::fs;
