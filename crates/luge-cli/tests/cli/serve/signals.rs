@@ -101,8 +101,11 @@ fn what_is_finished_within_the_grace_time_is_finished() {
 /// Whether it is loading or ready by then depends on the machine: it ends well either way.
 #[test]
 fn a_signal_while_the_model_loads_ends_it() {
+    // Below the ports that the system hands out: those are other tests' a moment later.
+    let mut ports = (0..).map(|step| 20_000 + ((std::process::id() + step) % 10_000) as u16);
     for _ in 0..4 {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let is_free = |&port: &u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        let port = ports.find(is_free).unwrap();
         let mut child = serve_at(port).spawn();
         for _ in 0..60_000 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
