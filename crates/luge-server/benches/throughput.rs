@@ -324,7 +324,6 @@ fn state(setup: &Setup, metrics: &Arc<Metrics>) -> AppState {
             ctx_size: engine.ctx_size(),
             max_tokens: setup.tokens,
             max_choices: 1,
-            max_body: 8 << 20,
             timeout: None,
         },
         model,

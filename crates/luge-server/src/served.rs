@@ -41,8 +41,6 @@ pub struct Limits {
     pub max_tokens: usize,
     /// The most choices of a request (`n`, and prompts of a completion).
     pub max_choices: usize,
-    /// The largest body, in bytes.
-    pub max_body: usize,
     /// How long a request may take, from its arrival on; `None` for as long as it takes.
     pub timeout: Option<Duration>,
 }

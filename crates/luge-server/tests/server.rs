@@ -89,8 +89,7 @@ impl Running {
         let batcher = BatcherOptions { session, ..BatcherOptions::default() };
         let engine = EngineOptions { batcher, queue: 4 };
         let engine = Engine::start(&model, &engine, Arc::clone(&self.metrics)).unwrap();
-        let shape =
-            ModelShape { layers: model.n_layers(), vocab: model.n_vocab(), tied: model.tied() };
+        let shape = luge::shape_of(&model);
         let method = Pipeline::parse("sled", &Params::default()).unwrap().bind(&shape).unwrap();
         let served = Served {
             model,
@@ -104,7 +103,6 @@ impl Running {
                 ctx_size: engine.ctx_size(),
                 max_tokens: 100_000,
                 max_choices: 1,
-                max_body: 1 << 20,
                 timeout: None,
             },
         };

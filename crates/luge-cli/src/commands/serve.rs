@@ -84,7 +84,6 @@ fn state(job: &ServeJob, metrics: Arc<Metrics>) -> Result<AppState, Failure> {
             ctx_size,
             max_tokens: job.max_tokens.unwrap_or(ctx_size).min(ctx_size),
             max_choices: job.max_choices,
-            max_body: job.server.max_body,
             timeout: job.timeout,
         },
     };

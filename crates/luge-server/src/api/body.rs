@@ -22,14 +22,19 @@ pub fn bytes(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result
     if !matches!(content_type, Some(Ok(text)) if is_json(essence(text))) {
         let message = "the body's content type is not JSON: send it with the header \
                        'Content-Type: application/json'";
-        return Err(ApiError::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(ApiError::refused(status, "unsupported_media_type", message));
     }
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::refused(
             StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
             "the body is larger than the server takes: send less at a time",
         ),
-        status => ApiError::refused(status, "the body did not arrive as a whole: send it again"),
+        status => {
+            let message = "the body did not arrive as a whole: send it again";
+            ApiError::refused(status, "body_incomplete", message)
+        }
     })
 }
 

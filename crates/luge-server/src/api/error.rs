@@ -26,7 +26,8 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        let message = message.into();
+        // One line, whatever it quotes of the request.
+        let message = message.into().replace(char::is_control, "\u{fffd}");
         ApiError { status, kind, message, param: None, code: None, retry_after: None }
     }
 
@@ -50,27 +51,23 @@ impl ApiError {
         ApiError { code, ..ApiError::invalid(param, message) }
     }
 
-    /// 401: no key, or a wrong one.
-    pub fn unauthorized(message: impl Into<String>) -> Self {
-        let code = Some("invalid_api_key");
-        let kind = "authentication_error";
-        ApiError { code, ..ApiError::new(StatusCode::UNAUTHORIZED, kind, message) }
-    }
-
-    /// 404: there is no such model or address.
-    pub fn not_found(message: impl Into<String>) -> Self {
-        ApiError::new(StatusCode::NOT_FOUND, "not_found_error", message)
-    }
-
     /// 404: there is no such model.
     pub fn no_model(message: impl Into<String>) -> Self {
         let (param, code) = (Some("model".to_owned()), Some("model_not_found"));
-        ApiError { param, code, ..ApiError::not_found(message) }
+        ApiError { param, code, ..ApiError::new(StatusCode::NOT_FOUND, "not_found_error", message) }
     }
 
-    /// Any other refusal of a request: 405, 413, 415 and so on.
-    pub fn refused(status: StatusCode, message: impl Into<String>) -> Self {
-        ApiError::new(status, "invalid_request_error", message)
+    /// What is refused before anyone asks what it says: with a word for programs.
+    pub fn refused(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        let kind = match status {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "permission_error",
+            StatusCode::NOT_FOUND => "not_found_error",
+            StatusCode::REQUEST_TIMEOUT => "timeout_error",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        };
+        ApiError { code: Some(code), ..ApiError::new(status, kind, message) }
     }
 
     /// 504: it took longer than the server allows.

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
@@ -27,7 +27,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::ServerOptions;
 use super::options::Origins;
-use super::refusal::refusal;
+use crate::api::ApiError;
 
 /// What a request must have to be let in.
 pub struct Guard {
@@ -78,7 +78,7 @@ impl Guard {
                 "this server does not go by the name '{given}': ask it at the address that it \
                  listens at, or start it with this name among its allowed hosts"
             );
-            refusal(StatusCode::FORBIDDEN, "host_not_allowed", &message)
+            ApiError::refused(StatusCode::FORBIDDEN, "host_not_allowed", message).into_response()
         })
     }
 
@@ -103,7 +103,7 @@ impl Guard {
                 "pages of '{page}' may not use this server: start it with this origin among those \
                  for CORS to let them"
             );
-            refusal(StatusCode::FORBIDDEN, "origin_not_allowed", &message)
+            ApiError::refused(StatusCode::FORBIDDEN, "origin_not_allowed", message).into_response()
         })
     }
 
@@ -119,7 +119,8 @@ impl Guard {
                 "this server needs an API key: send it in the header 'Authorization: Bearer KEY'"
             }
         };
-        let mut response = refusal(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
+        let mut response =
+            ApiError::refused(StatusCode::UNAUTHORIZED, "invalid_api_key", message).into_response();
         // Asked for a page, a browser is to ask its user; a page's script is not to make
         // it do so.
         let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());

@@ -15,7 +15,6 @@ mod guard;
 mod options;
 mod patient;
 mod record;
-mod refusal;
 mod routes;
 
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use super::Shared;
 use super::options::Origins;
 use super::record::{REQUEST_ID, record};
-use super::refusal::refusal;
+use crate::api::ApiError;
 use crate::{AppState, Metrics, account, page};
 
 /// The one route that needs no key: what watches over the server has none.
@@ -179,40 +179,43 @@ fn later(mut response: Response) -> Response {
 
 fn loading() -> Response {
     let message = "the model is being loaded: try again in a moment";
-    later(refusal(StatusCode::SERVICE_UNAVAILABLE, "loading_model", message))
+    later(
+        ApiError::refused(StatusCode::SERVICE_UNAVAILABLE, "loading_model", message)
+            .into_response(),
+    )
 }
 
 fn broken() -> Response {
     let message = "the server has made a mistake, which is in its log: please report it";
-    refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
+    ApiError::refused(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message).into_response()
 }
 
 fn cut_off() -> Response {
     let message = "the body of the request ended before its end: send it again";
-    refusal(StatusCode::BAD_REQUEST, "body_incomplete", message)
+    ApiError::refused(StatusCode::BAD_REQUEST, "body_incomplete", message).into_response()
 }
 
 fn too_slow(patience: Duration) -> Response {
     let seconds = patience.as_secs_f64();
     let message =
         format!("the body of the request was not there within {seconds} s: send it again");
-    refusal(StatusCode::REQUEST_TIMEOUT, "body_timeout", &message)
+    ApiError::refused(StatusCode::REQUEST_TIMEOUT, "body_timeout", message).into_response()
 }
 
 fn too_large(most: usize) -> Response {
     let message =
         format!("the body of the request is larger than {most} bytes: send a shorter one");
-    refusal(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message)
+    ApiError::refused(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).into_response()
 }
 
 async fn no_route(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     let message = format!("there is nothing at {method} {path}: /docs describes what there is");
-    refusal(StatusCode::NOT_FOUND, "unknown_url", &message)
+    ApiError::refused(StatusCode::NOT_FOUND, "unknown_url", message).into_response()
 }
 
 async fn wrong_method(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     let message = format!("{path} does not take {method}: /docs describes what it takes");
-    refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message)
+    ApiError::refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
 }

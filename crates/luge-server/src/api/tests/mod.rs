@@ -32,13 +32,7 @@ fn served() -> Served {
         method: Arc::new(method),
         params: Params::default(),
         sampling: SamplerOptions::default(),
-        limits: Limits {
-            ctx_size: 256,
-            max_tokens: 64,
-            max_choices: 8,
-            max_body: 1 << 20,
-            timeout: None,
-        },
+        limits: Limits { ctx_size: 256, max_tokens: 64, max_choices: 8, timeout: None },
         model,
     }
 }

@@ -51,6 +51,8 @@ fn what_is_wrong_is_said_with_the_field_and_the_way_out() {
         (json!({"top_p": 1.5}), "top_p", "from 0 to 1"),
         (json!({"top_k": 1.5}), "top_k", "a whole number"),
         (json!({"seed": 1.5}), "seed", "a whole number"),
+        // The sentence had two lines once.
+        (json!({"a\nb": 1}), "a\nb", "unknown field a\u{fffd}b: "),
         (json!({"n": 0}), "n", "from 1 to"),
         (json!({"stop": [""]}), "stop[0]", "a string that is not empty"),
         (json!({"stop": vec!["x"; 17]}), "stop", "at most 16"),
