@@ -84,8 +84,9 @@ impl Wanted {
             .resolve(shape.layers, shape.tied)
             .map_err(|error| ApiError::invalid("layers.layers", error.to_string()))?;
         let pinned = self.pins.iter().enumerate().map(|(index, pin)| {
-            find(&served.model, pin)
-                .map_err(|message| ApiError::invalid(format!("layers.pin[{index}]"), message))
+            find(&served.model, pin).map_err(|error| {
+                ApiError::invalid(format!("layers.pin[{index}]"), error.to_string())
+            })
         });
         Ok(LensOptions {
             layers: self.layers.clone(),
@@ -117,28 +118,11 @@ fn selection(path: &str, value: &Value) -> Result<LayerSelection, ApiError> {
 }
 
 /// The token that is pinned.
-fn find(model: &Model, pin: &Pin) -> Result<u32, String> {
-    let text = match pin {
-        Pin::Id(id) => return model.check_token(*id).map(|()| *id).map_err(|e| e.to_string()),
-        Pin::Text(text) => text,
-    };
-    let is_text = |&id: &u32| model.label(id).is_ok_and(|label| label == text.as_bytes());
-    let tokens = model.tokenize(text, false, true).map_err(|error| error.to_string())?;
-    if let [id] = tokens[..]
-        && is_text(&id)
-    {
-        return Ok(id);
+fn find(model: &Model, pin: &Pin) -> Result<u32, luge::Error> {
+    match pin {
+        Pin::Id(id) => Ok(model.check_token(*id).map(|()| *id)?),
+        Pin::Text(text) => luge::lens::find_token(model, text),
     }
-    // All are searched, as the tokenizer may put a blank in front of a text. Tokens for bytes
-    // have the texts of others.
-    let all = (0..model.n_vocab() as u32).filter(is_text);
-    all.min_by_key(|&id| model.is_byte(id)).ok_or_else(|| {
-        let pieces = tokens.iter().map(|&id| model.label(id).unwrap_or_default());
-        let pieces: Vec<_> =
-            pieces.map(|piece| format!("{:?}", String::from_utf8_lossy(&piece))).collect();
-        let pieces = pieces.join(" ");
-        format!("no token of this model is {text:?}: pin one of those that make it up, {pieces}")
-    })
 }
 
 /// What the layers said of a written token.

@@ -214,22 +214,29 @@ impl Session {
         Token::of(self.model(), id)
     }
 
-    /// The token that is written exactly so, for [`LensOptions::pinned`].
+    /// As [`find_token`], of the session's model.
     ///
     /// # Errors
-    /// [`Error::NoToken`], with the tokens that make up the text, and those of
-    /// [`Model::tokenize`](crate::Model::tokenize).
+    /// As there.
     pub fn find_token(&self, text: &str) -> Result<u32, Error> {
-        let model = self.model();
-        let tokens = model.tokenize(text, false, true)?;
-        let is_text = |&id: &u32| model.label(id).is_ok_and(|label| label == text.as_bytes());
-        // All are searched, as the tokenizer may put a blank in front of a text. Tokens
-        // for bytes have the texts of others.
-        let all = (0..model.n_vocab() as u32).filter(is_text);
-        all.min_by_key(|&id| model.is_byte(id)).ok_or_else(|| {
-            let pieces = tokens.iter().map(|&id| model.label(id).unwrap_or_default());
-            let pieces = pieces.map(|piece| format!("{:?}", String::from_utf8_lossy(&piece)));
-            Error::NoToken { text: text.to_owned(), pieces: pieces.collect() }
-        })
+        find_token(self.model(), text)
     }
+}
+
+/// The token of a model that is written exactly so, for [`LensOptions::pinned`].
+///
+/// # Errors
+/// [`Error::NoToken`], with the tokens that make up the text, and those of
+/// [`Model::tokenize`](crate::Model::tokenize).
+pub fn find_token(model: &Model, text: &str) -> Result<u32, Error> {
+    let tokens = model.tokenize(text, false, true)?;
+    let is_text = |&id: &u32| model.label(id).is_ok_and(|label| label == text.as_bytes());
+    // All are searched, as the tokenizer may put a blank in front of a text. Tokens
+    // for bytes have the texts of others.
+    let all = (0..model.n_vocab() as u32).filter(is_text);
+    all.min_by_key(|&id| model.is_byte(id)).ok_or_else(|| {
+        let pieces = tokens.iter().map(|&id| model.label(id).unwrap_or_default());
+        let pieces = pieces.map(|piece| format!("{:?}", String::from_utf8_lossy(&piece)));
+        Error::NoToken { text: text.to_owned(), pieces: pieces.collect() }
+    })
 }
